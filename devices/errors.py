@@ -1,0 +1,43 @@
+"""The exception tree of the whole project.
+
+It stands on the ground floor because every package above raises from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SimulatorError(Exception):
+    """Root of every error that the project raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with an input, and where it stands."""
+
+    message: str
+    """What is wrong, with the value and what is allowed."""
+    path: str = ""
+    """Dotted path inside the document, such as ``services.chat.model``; empty for a whole file."""
+    file: str = ""
+    """File as the user named it; empty where no file is involved (``--set``)."""
+    line: int = 0
+    """1-based line; 0 when unknown."""
+    column: int = 0
+    """1-based column; 0 when unknown."""
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}:{self.column}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class InputError(SimulatorError):
+    """Bad input: every fault found, at once. The command line turns it into exit status 2."""
+
+    def __init__(self, faults: Sequence[Fault] | Fault) -> None:
+        self.faults: tuple[Fault, ...] = (faults,) if isinstance(faults, Fault) else tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))

@@ -1,0 +1,5 @@
+"""Which tokens go into an engine step."""
+
+from simulator.policies.batching.protocol import Batching
+
+__all__ = ["Batching"]

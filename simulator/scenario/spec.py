@@ -1,0 +1,167 @@
+"""The scenario file as frozen dataclasses: what is simulated, never how.
+
+Field names are the keys of the YAML file; their types carry the unit (`devices.quantity`), so that a value is
+in SI base units from here on. A docstring stands under every field and becomes the JSON Schema's description.
+Reading and checking live in `simulator.scenario.load`; nothing here knows of SimPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from devices.quantity import Bytes, BytesPerSecond, Count, NonNegativeCount, Ratio, Seconds
+from simulator.policies.batching.chunked_prefill import ChunkedPrefill
+from simulator.policies.decoding.autoregressive import Autoregressive
+from simulator.policies.kv_loading.compute_only import ComputeOnly
+from simulator.policies.registry import PolicyOf
+from simulator.policies.routing.round_robin import RoundRobin
+from simulator.workloads.spec import WorkloadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class BandwidthTrace:
+    """Bandwidth that follows a file or a list of change points; it repeats when it ends."""
+
+    path: str | None = None
+    """CSV with a header and two columns: time_s, bandwidth_bytes_per_s. Relative to the scenario's folder."""
+    times: tuple[Seconds, ...] = ()
+    """Change points, ascending, the first one 0; the last one is the period."""
+    values: tuple[BytesPerSecond, ...] = ()
+    """Bandwidth from each change point on: one fewer than `times`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandwidthUniform:
+    """Bandwidth drawn anew from a uniform distribution every `period`."""
+
+    low: BytesPerSecond
+    """Lower end of the distribution."""
+    high: BytesPerSecond
+    """Upper end of the distribution."""
+    period: Seconds
+    """Time between two draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A device of the scenario: a catalogue profile, how many, and what differs from the profile."""
+
+    profile: str
+    """Name in the device catalogue (`hetsim list devices`)."""
+    count: Count | None = None
+    """How many GPUs; None: as many as the services need. For a storage device: drives striped together."""
+    memory: Bytes | None = None
+    """GPUs: memory capacity instead of the profile's."""
+    capacity: Bytes | None = None
+    """Storage: capacity of the whole device instead of the profile's."""
+    bandwidth: BytesPerSecond | BandwidthTrace | BandwidthUniform | None = None
+    """Storage: read bandwidth of the whole device instead of the profile's; constant or varying."""
+    write_bandwidth: BytesPerSecond | None = None
+    """Storage: write bandwidth of the whole device instead of the profile's."""
+    latency: Seconds | None = None
+    """Storage: delay before the first byte of a transfer instead of the profile's."""
+    link: str | None = None
+    """Storage: name of the link that every transfer crosses; the narrower of the two sets the rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A link of the scenario, shared by every storage device that names it."""
+
+    profile: str
+    """Name in the device catalogue."""
+    bandwidth: BytesPerSecond | BandwidthTrace | BandwidthUniform | None = None
+    """Bandwidth of one direction instead of the profile's; constant or varying."""
+    latency: Seconds | None = None
+    """Delay of the first byte instead of the profile's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmPolicies:
+    """The exchangeable decisions of an LLM service: each a name, or a mapping with ``name`` and parameters."""
+
+    batching: Annotated[object, PolicyOf("batching")] = field(default_factory=ChunkedPrefill)
+    """Which tokens go into an engine step."""
+    kv_loading: Annotated[object, PolicyOf("kv_loading")] = field(default_factory=ComputeOnly)
+    """What to do with a prefix whose KV lies in a storage tier: compute it, load it, or both."""
+    decoding: Annotated[object, PolicyOf("decoding")] = field(default_factory=Autoregressive)
+    """How an answer is decoded."""
+    routing: Annotated[object, PolicyOf("routing")] = field(default_factory=RoundRobin)
+    """Which replica serves a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmService:
+    """An LLM behind a continuous-batching engine."""
+
+    kind: Literal["llm"]
+    """Kind of service."""
+    model: str
+    """Name in the model catalogue (`hetsim list models`)."""
+    gpus: str
+    """Name of the GPU device that serves it."""
+    tensor_parallel: Count = 1
+    """GPUs per replica, each holding a slice of every layer."""
+    replicas: Count | None = None
+    """Independent copies; None: as many as the GPUs allow (one where their count is open too)."""
+    engine: str = "vllm-0.12"
+    """Serving engine and version whose overheads apply (`hetsim list engines`)."""
+    precision: Literal["fp16", "bf16", "fp8"] | None = None
+    """Precision of weights instead of the model file's."""
+    memory_utilization: Ratio = 0.9
+    """Share of GPU memory that weights, activations and KV cache may take together."""
+    activation_memory: Bytes = 2 * 2**30
+    """GPU memory set aside for activations and work space, per GPU."""
+    block_tokens: Count = 16
+    """Tokens per paged KV block."""
+    prefix_cache: bool = True
+    """Keep KV blocks of finished requests in GPU memory and reuse them for equal prefixes."""
+    kv_tiers: tuple[str, ...] = ()
+    """Storage devices that hold KV evicted from GPU memory, fastest first."""
+    kv_write: Literal["write_back", "write_through"] = "write_back"
+    """``write_back``: a block goes to the next tier when evicted; ``write_through``: also once computed."""
+    kv_bits: Literal[16, 8, 3] = 16
+    """Bits per KV element in storage tiers."""
+    dequantisation_s_per_token: Seconds = 0.0
+    """GPU time to expand one loaded token's KV to the precision of the engine."""
+    io_chunk_tokens: Count = 128
+    """Tokens per storage operation."""
+    background_share: Ratio = 0.0
+    """Share of every step's token budget that work outside this scenario takes."""
+    background_context_tokens: NonNegativeCount = 0
+    """Context that each of those outside tokens attends to."""
+    policies: LlmPolicies = field(default_factory=LlmPolicies)
+    """The exchangeable decisions."""
+
+
+ServiceSpec = LlmService
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One complete, validated scenario."""
+
+    version: Literal[1]
+    """Version of the file format."""
+    name: str
+    """Name of the scenario; it becomes part of the run folder's name."""
+    devices: Mapping[str, DeviceSpec]
+    """Devices by name."""
+    services: Mapping[str, ServiceSpec]
+    """Services by name."""
+    workloads: Mapping[str, WorkloadSpec]
+    """Workloads by name."""
+    links: Mapping[str, LinkSpec] = field(default_factory=dict)
+    """Links by name."""
+    horizon: Seconds | None = None
+    """Simulated time at which the run stops; None: when every request has finished."""
+    seed: NonNegativeCount = 0
+    """Root of every random stream."""
+    description: str = ""
+    """One or two sentences on what the scenario is for."""
+    record_intervals: bool = True
+    """Keep one row per run of engine steps (queue, KV occupancy, energy over time)."""
+
+

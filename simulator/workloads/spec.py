@@ -1,0 +1,259 @@
+"""The `workloads` section of a scenario as frozen dataclasses.
+
+A workload is a stream of requests for one service: a real trace read by path, or a generator. The key
+``trace`` tells which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from devices.quantity import Count, NonNegativeCount, PerSecond, Ratio, Seconds, Tagged
+
+
+@dataclass(frozen=True, slots=True)
+class Poisson:
+    """Independent exponential gaps."""
+
+    process: Literal["poisson"] = "poisson"
+    """Arrival process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gamma:
+    """Independent gamma-distributed gaps; a `cv` above 1 is burstier than Poisson."""
+
+    cv: float
+    """Coefficient of variation of the gaps; above 0."""
+    process: Literal["gamma"] = "gamma"
+    """Arrival process."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnOff:
+    """Poisson arrivals during exponential on periods, none during exponential off periods.
+
+    The workload's `rate` is the long-run mean, so the rate while on is higher.
+    """
+
+    on: Seconds
+    """Mean length of an on period."""
+    off: Seconds
+    """Mean length of an off period."""
+    process: Literal["on_off"] = "on_off"
+    """Arrival process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedRate:
+    """Poisson arrivals whose rate follows a CSV (columns ``start_s,rate_rps``), scaled to the mean `rate`."""
+
+    path: str
+    """The CSV file, relative to the scenario's folder."""
+    select: Mapping[str, str] | None = None
+    """Keep only the rows in which these columns have these values, such as ``{model: m-small}``."""
+    process: Literal["replay"] = "replay"
+    """Arrival process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """One request every 1/rate seconds, the first one at time 0."""
+
+    process: Literal["fixed"] = "fixed"
+    """Arrival process."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """All requests at time 0."""
+
+    process: Literal["at_once"] = "at_once"
+    """Arrival process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A closed loop: the next request arrives when one of the `concurrency` in flight has finished."""
+
+    concurrency: Count
+    """Requests kept in flight."""
+    process: Literal["closed"] = "closed"
+    """Arrival process."""
+
+
+Arrivals = Annotated[
+    Poisson | Gamma | OnOff | ReplayedRate | Fixed | AtOnce | Closed, Tagged("process", shorthand=True)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """Log-normal lengths, rounded to whole tokens, at least 1."""
+
+    mean: float
+    """Mean in tokens."""
+    cv: float
+    """Coefficient of variation."""
+    maximum: Count | None = None
+    """Longer draws are cut to this."""
+    distribution: Literal["lognormal"] = "lognormal"
+    """Distribution of lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Empirical lengths: the inverse of a piecewise-linear distribution function."""
+
+    probabilities: tuple[Ratio, ...]
+    """Ascending, from 0 to 1."""
+    tokens: tuple[NonNegativeCount, ...]
+    """Length at each probability, not descending."""
+    distribution: Literal["quantiles"] = "quantiles"
+    """Distribution of lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Whole numbers of tokens, each equally likely."""
+
+    low: Count
+    """Smallest length."""
+    high: Count
+    """Largest length."""
+    distribution: Literal["uniform"] = "uniform"
+    """Distribution of lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evenly:
+    """Lengths spread evenly from `low` to `high` over the requests, in order."""
+
+    low: Count
+    """Length of the first request."""
+    high: Count
+    """Length of the last request."""
+    distribution: Literal["evenly"] = "evenly"
+    """Distribution of lengths."""
+
+
+Lengths = Count | Annotated[LogNormal | Quantiles | Uniform | Evenly, Tagged("distribution")]
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Conversations: each turn's prompt is all that was said before plus a new message."""
+
+    turns: Lengths
+    """Turns per session."""
+    think_time: Seconds
+    """Mean of the exponential pause between an answer's end and the next turn."""
+    shared_prefix_tokens: NonNegativeCount = 0
+    """System prompt that all sessions share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Prompts whose KV lies in a tier before the run starts."""
+
+    tier: str
+    """Storage device that holds it."""
+    share: Ratio = 1.0
+    """Share of each prompt, from its front."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    service: str
+    """Service that answers the requests."""
+    requests: Count | None = None
+    """At most this many requests; None: all (a generator needs this or `duration`)."""
+    start: Seconds = 0.0
+    """Skip what arrives before this time of the trace."""
+    duration: Seconds | None = None
+    """Stop this long after `start`; None: to the end."""
+    delay: Seconds = 0.0
+    """Simulated time at which the workload begins."""
+    stored: Stored | None = None
+    """Prompt KV that is stored beforehand; None: only what the run itself has cached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AzureTrace(_Common):
+    """Azure LLM inference trace 2023: CSV with TIMESTAMP, ContextTokens, GeneratedTokens."""
+
+    trace: Literal["azure"]
+    """Kind of workload."""
+    path: str
+    """The CSV file."""
+    rate_scale: float = 1.0
+    """Arrivals come this many times as fast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MooncakeTrace(_Common):
+    """Mooncake trace: JSONL with timestamp (ms), input_length, output_length, hash_ids of 512-token blocks."""
+
+    trace: Literal["mooncake"]
+    """Kind of workload."""
+    path: str | None = None
+    """The JSONL file. None: an embedded *synthetic* workload with the conversation trace's statistics."""
+    rate_scale: float = 1.0
+    """Arrivals come this many times as fast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareGptTrace(_Common):
+    """ShareGPT-300: CSV with hardware, model, request_id, arrival_s, input_toks, output_toks."""
+
+    trace: Literal["sharegpt"]
+    """Kind of workload."""
+    path: str
+    """The CSV file."""
+    hardware: str | None = None
+    """Keep only rows of this set-up; None: the file's first one."""
+    model: str | None = None
+    """Keep only rows of this model; None: the first one of that hardware."""
+    rate_scale: float = 1.0
+    """Arrivals come this many times as fast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvTrace(_Common):
+    """Plain CSV: arrival_s, input_tokens, output_tokens, and optionally hash_ids (space-separated)."""
+
+    trace: Literal["csv"]
+    """Kind of workload."""
+    path: str
+    """The CSV file."""
+    hash_block_tokens: Count = 512
+    """Tokens per entry of hash_ids."""
+    rate_scale: float = 1.0
+    """Arrivals come this many times as fast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synthetic(_Common):
+    """Generated requests: an arrival process and two length distributions."""
+
+    trace: Literal["synthetic"]
+    """Kind of workload."""
+    input_tokens: Lengths
+    """Prompt lengths (of the new message of a turn, with `sessions`)."""
+    output_tokens: Lengths
+    """Answer lengths."""
+    rate: PerSecond | None = None
+    """Mean arrivals per second (of sessions, with `sessions`); not used by at_once and closed."""
+    arrivals: Arrivals = Poisson()
+    """Arrival process."""
+    sessions: Sessions | None = None
+    """Multi-turn conversations; None: independent prompts."""
+    hash_block_tokens: Count = 16
+    """Tokens per prefix block of stored prompts and sessions."""
+
+
+WorkloadSpec = Annotated[
+    AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic, Tagged("trace")
+]
