@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 class Requests:
     """Columns of n requests in order of arrival.
 
-    A request whose arrival hangs on another one's end (a session's next turn) has ``after[i]`` = index of that
-    request and `arrival_s` = NaN; it arrives `think_s` after that request has finished.
+    A request whose arrival hangs on another one's end (a session's next turn) has ``after[i]`` = index of
+    that request and `arrival_s` = NaN; it arrives `think_s` after that request has finished.
     """
 
     arrival_s: NDArray[np.float64]
@@ -37,7 +37,9 @@ class Requests:
     think_s: NDArray[np.float64] | None = None
     """Shape (n,). Pause after that request's end."""
     concurrency: int | None = None
-    """Closed loop: this many start at time 0, each next one when one finishes; `arrival_s` is then all NaN."""
+    """Closed loop: this many start at `start_s`, each next one when one finishes; `arrival_s` is all NaN."""
+    start_s: float = 0.0
+    """Closed loop: simulated time at which the first ones start."""
     stored_tokens: NDArray[np.int64] | None = None
     """Shape (n,). Tokens of each prompt, from its front, whose KV lies in `stored_tier` beforehand."""
     stored_tier: str = ""

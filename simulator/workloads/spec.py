@@ -48,7 +48,10 @@ class OnOff:
 
 @dataclass(frozen=True, slots=True)
 class ReplayedRate:
-    """Poisson arrivals whose rate follows a CSV (columns ``start_s,rate_rps``), scaled to the mean `rate`."""
+    """Poisson arrivals whose rate follows a CSV (columns ``start_s,rate_rps``) and repeats when that ends.
+
+    The workload's `rate`, where it is given, is the mean over the whole file, which is scaled to it.
+    """
 
     path: str
     """The CSV file, relative to the scenario's folder."""
@@ -169,11 +172,11 @@ class _Common:
     service: str
     """Service that answers the requests."""
     requests: Count | None = None
-    """At most this many requests; None: all (a generator needs this or `duration`)."""
+    """At most this many requests from `start` on; None: all (a generator needs this or `duration`)."""
     start: Seconds = 0.0
-    """Skip what arrives before this time of the trace."""
+    """Skip what arrives before this time of the trace, counted before any `rate_scale`; it becomes time 0."""
     duration: Seconds | None = None
-    """Stop this long after `start`; None: to the end."""
+    """Stop this long after `start`, in time of the trace; None: to the end."""
     delay: Seconds = 0.0
     """Simulated time at which the workload begins."""
     stored: Stored | None = None
@@ -194,7 +197,7 @@ class AzureTrace(_Common):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MooncakeTrace(_Common):
-    """Mooncake trace: JSONL with timestamp (ms), input_length, output_length, hash_ids of 512-token blocks."""
+    """Mooncake trace: JSONL with timestamp (ms), input_length, output_length, hash_ids per 512 tokens."""
 
     trace: Literal["mooncake"]
     """Kind of workload."""
@@ -245,7 +248,10 @@ class Synthetic(_Common):
     output_tokens: Lengths
     """Answer lengths."""
     rate: PerSecond | None = None
-    """Mean arrivals per second (of sessions, with `sessions`); not used by at_once and closed."""
+    """Mean arrivals per second (of sessions, with `sessions`).
+
+    Not used by at_once and closed; replay takes the file's own rate without it.
+    """
     arrivals: Arrivals = Poisson()
     """Arrival process."""
     sessions: Sessions | None = None
@@ -254,6 +260,4 @@ class Synthetic(_Common):
     """Tokens per prefix block of stored prompts and sessions."""
 
 
-WorkloadSpec = Annotated[
-    AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic, Tagged("trace")
-]
+WorkloadSpec = Annotated[AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic, Tagged("trace")]

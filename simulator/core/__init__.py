@@ -1,0 +1,44 @@
+"""The event core: clock, shared channels, random streams, records."""
+
+from simulator.core.bandwidth import Bandwidth, ConstantBandwidth, TraceBandwidth, UniformBandwidth
+from simulator.core.channel import Channel
+from simulator.core.environment import (
+    ARRIVAL,
+    NORMAL,
+    STEP_END,
+    STEP_START,
+    TRANSFER_DONE,
+    URGENT,
+    Call,
+    Environment,
+)
+from simulator.core.errors import CoreError
+from simulator.core.event_log import EventLog, LogEntry
+from simulator.core.records import TEXT, Table
+from simulator.core.streams import Streams
+from simulator.core.transfer import Transfer
+from simulator.core.waiting import with_timeout
+
+__all__ = [
+    "ARRIVAL",
+    "NORMAL",
+    "STEP_END",
+    "STEP_START",
+    "TEXT",
+    "TRANSFER_DONE",
+    "URGENT",
+    "Bandwidth",
+    "Call",
+    "Channel",
+    "ConstantBandwidth",
+    "CoreError",
+    "Environment",
+    "EventLog",
+    "LogEntry",
+    "Streams",
+    "Table",
+    "TraceBandwidth",
+    "Transfer",
+    "UniformBandwidth",
+    "with_timeout",
+]

@@ -1,0 +1,127 @@
+"""The summary of a run, computed from its records. Every definition stands here, once.
+
+TTFT
+    Time to first token: from a request's arrival to the end of the engine step that yields its first token.
+E2E
+    End-to-end latency: from arrival to the end of the step that yields the last token.
+TPOT
+    Time per output token: (E2E - TTFT) / (output tokens - 1); not defined for answers of one token.
+Throughput
+    Completed requests, or their output tokens, per second from the first arrival to the last completion.
+Hit rate of a tier
+    Prompt tokens found there at admission over all prompt tokens admitted; ``gpu`` is the prefix cache in GPU
+    memory. A tier counts only what no faster one held. Found is not loaded: compute_only finds and computes.
+Busy share
+    GPU time in engine steps over GPU time in all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.core import Table
+
+if TYPE_CHECKING:
+    from simulator.world import RunResult
+
+LATENCIES = ("ttft_s", "tpot_s", "e2e_s")
+"""Latency metrics of an LLM service."""
+
+COMPLETED, FAILED = 1, 2
+
+
+def latency_columns(requests: Table) -> dict[str, NDArray[np.float64]]:
+    """Return each latency of the completed requests, in order of completion; TPOT without one-token answers."""
+    done = requests.column("status") == COMPLETED
+    arrival = requests.column("arrival_s")[done]
+    first = requests.column("first_token_s")[done]
+    finish = requests.column("finish_s")[done]
+    tokens = requests.column("output_tokens")[done]
+    several = tokens > 1
+    return {
+        "ttft_s": first - arrival,
+        "tpot_s": (finish - first)[several] / (tokens[several] - 1),
+        "e2e_s": finish - arrival,
+    }
+
+
+def distribution(values: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return mean, p50, p90 and p99 (linear interpolation); None where there are no values."""
+    if not len(values):
+        return {"mean": None, "p50": None, "p90": None, "p99": None}
+    p50, p90, p99 = np.quantile(values, (0.5, 0.9, 0.99))
+    return {"mean": float(values.mean()), "p50": float(p50), "p90": float(p90), "p99": float(p99)}
+
+
+def summarize(result: RunResult) -> dict[str, Any]:
+    """Return the summary of a run as plain data, ready for JSON."""
+    scenario = result.scenario
+    services = {}
+    for name, service in scenario.services.items():
+        table = result.requests[name]
+        services[name] = {
+            "kind": service.kind,
+            **_service(table, list(service.kv_tiers)),
+            "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
+        }
+    return {
+        "scenario": scenario.name,
+        "seed": result.seed,
+        "simulated_s": result.simulated_s,
+        "services": services,
+        "storage": {
+            name: {
+                "read_bytes": totals.read_bytes,
+                "written_bytes": totals.written_bytes,
+                "busy_share": _share(totals.busy_s, result.simulated_s),
+            }
+            for name, totals in result.devices.items()
+            if any(name in service.kv_tiers for service in scenario.services.values())
+        },
+        "energy_j": {
+            "total": sum(totals.energy_j for totals in result.devices.values()),
+            "devices": {name: totals.energy_j for name, totals in result.devices.items()},
+        },
+    }
+
+
+def _service(table: Table, tiers: list[str]) -> dict[str, Any]:
+    status = table.column("status")
+    done = status == COMPLETED
+    latencies = latency_columns(table)
+    output_tokens = int(table.column("output_tokens")[done].sum())
+    span_s = 0.0
+    if done.any():
+        span_s = float(table.column("finish_s")[done].max() - table.column("arrival_s").min())
+    admitted = table.column("admitted_s") >= 0.0
+    prompts = float(table.column("input_tokens")[admitted].sum())
+    found = {"gpu": float(table.column("resident_tokens").sum())}
+    found |= {tier: float(table.column(f"found_{tier}_tokens").sum()) for tier in tiers}
+    return {
+        "requests": {
+            "arrived": len(table),
+            "completed": int(done.sum()),
+            "failed": int((status == FAILED).sum()),
+            "dropped": 0,
+            "unfinished": int((status == 0).sum()),
+        },
+        **{name: distribution(latencies[name]) for name in LATENCIES},
+        "throughput": {
+            "requests_per_s": _share(float(done.sum()), span_s),
+            "output_tokens_per_s": _share(float(output_tokens), span_s),
+        },
+        "qoe": {},
+        "cache": {
+            "hit_rate": {name: _share(tokens, prompts) for name, tokens in found.items()},
+            "loaded_tokens": {tier: int(table.column(f"loaded_{tier}_tokens").sum()) for tier in tiers},
+            "computed_tokens": int(table.column("computed_tokens").sum()),
+            "preemptions": int(table.column("preemptions").sum()),
+        },
+    }
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0.0 else None

@@ -1,0 +1,168 @@
+"""From an `LlmService` of the scenario to its runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from devices.catalogue import engine_fit, load_profile
+from devices.errors import Fault, InputError
+from devices.profiles import GpuProfile
+from simulator.core import Environment, Streams, Table
+from simulator.policies.batching import Batching
+from simulator.policies.kv_loading import KvLoading
+from simulator.policies.routing import Routing
+from simulator.scenario.spec import DeviceSpec, LlmService
+from simulator.serving.engines import load_engine
+from simulator.serving.kv_cache import BlockPool
+from simulator.serving.kv_manager import KvManager
+from simulator.serving.kv_tiers import KvTiers
+from simulator.serving.memory import kv_capacity_blocks, weight_bits
+from simulator.serving.models import load_model
+from simulator.serving.replica import Replica
+from simulator.serving.service import ServiceRuntime
+from simulator.serving.step_cost import StepCost
+from simulator.serving.storage import StorageDevice
+
+INTERVALS = {
+    "replica": "i",
+    "start_s": "d",
+    "end_s": "d",
+    "steps": "q",
+    "decodes": "i",
+    "prefill_tokens": "q",
+    "waiting": "i",
+    "admitted": "i",
+    "kv_used_blocks": "q",
+    "energy_j": "d",
+}
+"""Columns of the table of runs: what a replica did between two events."""
+
+NAMESPACE = 1 << 48
+"""Distance between the hash ids of two services that share a storage device."""
+
+
+def step_cost(service: LlmService, device: DeviceSpec) -> StepCost:
+    """Return the step cost of a service on its GPUs."""
+    profile = load_profile(device.profile)
+    if not isinstance(profile, GpuProfile):
+        raise TypeError(f"{device.profile} is not a GPU")
+    model = load_model(service.model)
+    engine = load_engine(service.engine)
+    fit, _ = engine_fit(profile, service.engine)
+    budget = token_budget(service)
+    return StepCost(
+        model,
+        profile,
+        fit,
+        engine,
+        tensor_parallel=service.tensor_parallel,
+        weight_bits=weight_bits(service, model),
+        background_tokens=budget - own_budget(service),
+        background_context_tokens=service.background_context_tokens,
+    )
+
+
+def token_budget(service: LlmService) -> int:
+    """Return the token budget of a step, the background's share included."""
+    batching: Batching = service.policies.batching  # type: ignore[assignment]
+    return batching.token_budget or int(load_engine(service.engine).default_token_budget)
+
+
+def own_budget(service: LlmService) -> int:
+    """Return the token budget of a step that the scenario's own requests may use; at least 1."""
+    return max(1, round(token_budget(service) * (1.0 - service.background_share)))
+
+
+def replica_count(service: LlmService, device: DeviceSpec) -> int:
+    """Return the number of replicas: as asked for, else as many as the GPUs allow, else one."""
+    if service.replicas is not None:
+        return service.replicas
+    return 1 if device.count is None else device.count // service.tensor_parallel
+
+
+def build_service(
+    env: Environment,
+    name: str,
+    index: int,
+    service: LlmService,
+    device: DeviceSpec,
+    storage: Mapping[str, StorageDevice],
+    prefix_block_tokens: int,
+    streams: Streams,
+    record_intervals: bool,
+) -> ServiceRuntime:
+    """Build replicas, KV caches and router of one service.
+
+    Parameters
+    ----------
+    index
+        Number of the service, by which its prefix blocks are told from those of others.
+    storage
+        The scenario's storage devices by name.
+    prefix_block_tokens
+        Tokens per hash id of its workloads; 0 where they carry none.
+    """
+    policies = service.policies
+    batching: Batching = policies.batching  # type: ignore[assignment]
+    kv_loading: KvLoading = policies.kv_loading  # type: ignore[assignment]
+    routing: Routing = policies.routing  # type: ignore[assignment]
+    if prefix_block_tokens % service.block_tokens:
+        raise InputError(
+            Fault(
+                f"prefix blocks of {prefix_block_tokens} tokens are no whole number of KV blocks of "
+                f"{service.block_tokens} tokens",
+                f"services.{name}.block_tokens",
+            )
+        )
+    model = load_model(service.model)
+    cost = step_cost(service, device)
+    budget = own_budget(service)
+    engine = cost.engine
+    sequences = batching.max_sequences or int(engine.default_max_sequences)
+    token_bytes = model.kv_bytes_per_token * service.kv_bits / model.kv_bits
+    tiers = KvTiers(
+        [storage[tier] for tier in service.kv_tiers],
+        index * NAMESPACE,
+        prefix_block_tokens,
+        token_bytes,
+        service.io_chunk_tokens * token_bytes,
+    )
+    replicas: list[Replica] = []
+    runtime = ServiceRuntime(env, name, replicas, routing, tiers)
+    runtime.intervals = Table(INTERVALS) if record_intervals else None
+    for port in range(replica_count(service, device)):
+        pool = BlockPool(
+            kv_capacity_blocks(service, device),
+            prefix_block_tokens // service.block_tokens,
+            service.prefix_cache,
+            on_evict=lambda ids, port=port: tiers.write(ids, port),  # type: ignore[misc]
+        )
+        kv = KvManager(
+            pool,
+            tiers,
+            kv_loading,
+            cost,
+            port,
+            service.block_tokens,
+            prefix_block_tokens,
+            budget,
+            service.io_chunk_tokens,
+            service.kv_write == "write_through",
+        )
+        replicas.append(
+            Replica(
+                env,
+                port,
+                cost,
+                kv,
+                batching,
+                kv_loading,
+                budget,
+                min(sequences, budget),
+                service.dequantisation_s_per_token,
+                streams.stream(f"{name}/batching/{port}"),
+                runtime.finish,
+                runtime.intervals,
+            )
+        )
+    return runtime

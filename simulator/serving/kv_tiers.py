@@ -1,0 +1,251 @@
+"""The storage tiers below GPU memory, as one service sees them: look-up, loads, write-back and cascades."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from simulator.core import Transfer
+from simulator.serving.storage import StorageDevice
+
+Segment = tuple[int, int]
+"""A run of stored prefix blocks in one tier: (tier index, blocks)."""
+
+
+class KvTiers:
+    """An ordered stack of storage devices, fastest first.
+
+    A prefix block evicted from GPU memory is written to the first tier unless some tier holds it already; what a
+    tier drives out moves on to the next, and out of the last it is lost. A block can be found once its write has
+    completed. Only the write to the receiving tier is charged; the read from the tier above goes on behind it.
+
+    Parameters
+    ----------
+    tiers
+        Storage devices, fastest first.
+    namespace
+        Added to every hash id, so that services that share a device do not mistake each other's blocks.
+    block_tokens
+        Tokens per prefix block.
+    token_bytes
+        Stored bytes per token.
+    operation_bytes
+        Bytes per storage operation.
+    """
+
+    __slots__ = ("_namespace", "_writing", "block_bytes", "block_tokens", "operation_bytes", "tiers", "token_bytes")
+
+    def __init__(
+        self,
+        tiers: Sequence[StorageDevice],
+        namespace: int,
+        block_tokens: int,
+        token_bytes: float,
+        operation_bytes: float,
+    ) -> None:
+        self.tiers = tuple(tiers)
+        self.block_tokens = block_tokens
+        self.token_bytes = token_bytes
+        self.block_bytes = block_tokens * token_bytes
+        self.operation_bytes = operation_bytes
+        self._namespace = namespace
+        self._writing: set[int] = set()
+
+    def segments(self, hash_ids: Sequence[int]) -> list[Segment]:
+        """Return where the leading ids lie, as runs of blocks in one tier, up to the first that no tier holds."""
+        found: list[Segment] = []
+        tiers = self.tiers
+        namespace = self._namespace
+        last, count = -1, 0
+        for hash_id in hash_ids:
+            block = hash_id + namespace
+            for index, tier in enumerate(tiers):
+                if block in tier:
+                    break
+            else:
+                break
+            if index == last:
+                count += 1
+            else:
+                if count:
+                    found.append((last, count))
+                last, count = index, 1
+        if count:
+            found.append((last, count))
+        return found
+
+    def touch(self, hash_ids: Sequence[int]) -> None:
+        """Mark blocks as just used, in every tier that holds them."""
+        for hash_id in hash_ids:
+            block = hash_id + self._namespace
+            for tier in self.tiers:
+                if block in tier:
+                    tier.touch(block)
+
+    def preload(self, tier_name: str, hash_ids: Sequence[int]) -> int:
+        """Store blocks before the run starts, at no cost; return how many blocks that drove out of the tier."""
+        tier = next(tier for tier in self.tiers if tier.name == tier_name)
+        lost = 0
+        for hash_id in hash_ids:
+            lost += len(tier.insert(hash_id + self._namespace, self.block_bytes))
+        return lost
+
+    def write(self, hash_ids: Sequence[int], port: int) -> None:
+        """Write prefix blocks that no tier holds to the first tier."""
+        if not self.tiers:
+            return
+        namespace = self._namespace
+        blocks = []
+        for hash_id in hash_ids:
+            block = hash_id + namespace
+            if block not in self._writing and not any(block in tier for tier in self.tiers):
+                blocks.append((block, self.block_bytes))
+        self._write(0, blocks, port)
+
+    def _write(self, index: int, blocks: list[tuple[int, float]], port: int) -> None:
+        if not blocks or index == len(self.tiers):
+            return
+        tier = self.tiers[index]
+        self._writing.update(block for block, _ in blocks)
+
+        def stored(_transfer: Transfer) -> None:
+            evicted = []
+            for block, size in blocks:
+                self._writing.discard(block)
+                evicted += tier.insert(block, size)
+            self._write(index + 1, evicted, port)
+
+        tier.write(port, sum(size for _, size in blocks), self.operation_bytes, stored)
+
+
+class Load:
+    """The back pointer of one request: loads a stored prefix from its end, tier by tier.
+
+    Parameters
+    ----------
+    tiers
+        The service's stack.
+    segments
+        What is stored, front first.
+    tokens
+        Tokens to load, counted from the end of `segments`.
+    io_chunk_tokens
+        Tokens per storage operation; progress counts whole operations.
+    port
+        GPU group that loads.
+    on_done
+        Called when all `tokens` have arrived.
+    """
+
+    __slots__ = ("_before", "_on_done", "_pending", "_port", "_tier_index", "_transfer", "done_s", "io_chunk_tokens",
+                 "tiers", "tokens", "tokens_by_tier")
+
+    def __init__(
+        self,
+        tiers: KvTiers,
+        segments: Sequence[Segment],
+        tokens: int,
+        io_chunk_tokens: int,
+        port: int,
+        on_done: Callable[[], None],
+    ) -> None:
+        self.tiers = tiers
+        self.tokens = tokens
+        self.io_chunk_tokens = io_chunk_tokens
+        self.tokens_by_tier = [0] * len(tiers.tiers)
+        """Tokens that have arrived from each tier; final once the load has ended."""
+        self.done_s: float | None = None
+        """When all tokens had arrived; None while it loads or if it was cut short."""
+        self._port = port
+        self._on_done = on_done
+        self._before = 0
+        self._transfer: Transfer | None = None
+        self._tier_index = -1
+        self._pending: list[Segment] = tail_pieces(segments, tokens, tiers.block_tokens)
+        self._next()
+
+    def _next(self) -> None:
+        index, tokens = self._pending[-1]
+        self._tier_index = index
+        self._transfer = self.tiers.tiers[index].read(
+            self._port, tokens * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes, self._arrived
+        )
+
+    def _arrived(self, transfer: Transfer) -> None:
+        index, tokens = self._pending.pop()
+        self._account(index, tokens)
+        self._before += tokens
+        self._transfer = None
+        if self._pending:
+            self._next()
+        else:
+            self.done_s = self.tiers.tiers[index].env.now
+            self._on_done()
+
+    def _account(self, index: int, tokens: int) -> None:
+        self.tokens_by_tier[index] += tokens
+        self.tiers.tiers[index].read_bytes += tokens * self.tiers.token_bytes
+
+    @property
+    def done(self) -> bool:
+        """Whether everything has arrived."""
+        return self.done_s is not None
+
+    def loaded_tokens(self) -> int:
+        """Return the tokens, from the end of the prefix, whose KV has arrived: whole operations only."""
+        if self._transfer is None:
+            return self._before
+        current = self._pending[-1][1]
+        return self._before + min(current, self._transfer.operations_done() * self.io_chunk_tokens)
+
+    def remaining_s(self, tokens: int) -> float:
+        """Return the time until `tokens` tokens in all have arrived at the present rates, in s."""
+        transfer = self._transfer
+        if transfer is None or tokens <= self._before:
+            return 0.0
+        now = self.tiers.tiers[self._tier_index].env.now
+        rest_s = 0.0
+        reach = self._before + self._pending[-1][1]
+        for index, size in reversed(self._pending[:-1]):
+            if tokens <= reach:
+                break
+            share = min(size, tokens - reach)
+            channel = self.tiers.tiers[index].reader(self._port)
+            rest_s += channel.estimate_s(share * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes)
+            reach += size
+        wanted = min(tokens - self._before, self._pending[-1][1])
+        return transfer.predicted_s(wanted * self.tiers.token_bytes) - now + rest_s
+
+    def surely_before(self, tokens: int, time_s: float) -> bool:
+        """Whether fewer than `tokens` tokens will certainly have arrived by `time_s`, whatever others do."""
+        transfer = self._transfer
+        if transfer is None:
+            return tokens > self.tokens
+        wanted = min(tokens - self._before, self._pending[-1][1])
+        if wanted <= 0:
+            return False
+        return transfer.earliest_s(wanted * self.tiers.token_bytes) > time_s
+
+    def cancel(self) -> None:
+        """Stop loading; what is under way in the current operation is thrown away."""
+        transfer = self._transfer
+        if transfer is None:
+            return
+        index, _ = self._pending[-1]
+        self._account(index, self.loaded_tokens() - self._before)
+        transfer.cancel()
+        self._transfer = None
+        self._pending.clear()
+
+
+def tail_pieces(segments: Sequence[Segment], tokens: int, block_tokens: int) -> list[Segment]:
+    """Return (tier index, tokens) of the last `tokens` tokens of `segments`, front first."""
+    pieces: list[Segment] = []
+    left = tokens
+    for index, blocks in reversed(segments):
+        size = min(left, blocks * block_tokens)
+        if size <= 0:
+            break
+        pieces.append((index, size))
+        left -= size
+    pieces.reverse()
+    return pieces

@@ -1,0 +1,115 @@
+"""One request inside a replica."""
+
+from __future__ import annotations
+
+from simulator.core import Call
+from simulator.serving.kv_tiers import Load
+
+
+class Sequence:
+    """The mutable state of one request from its arrival at a replica to its end.
+
+    Slotted and flat, because a run may create a million of them.
+    """
+
+    __slots__ = (
+        "admitted_s",
+        "arrival_s",
+        "compute_to",
+        "computed_tokens",
+        "end_clock",
+        "first_token_s",
+        "found_tokens",
+        "generated_tokens",
+        "hash_ids",
+        "index",
+        "input_tokens",
+        "join_call",
+        "join_clock",
+        "join_context",
+        "load",
+        "load_step_s",
+        "loaded_tokens",
+        "output_tokens",
+        "overlaps",
+        "position",
+        "preemptions",
+        "prefill_to",
+        "private_blocks",
+        "racing",
+        "resident_tokens",
+        "shared",
+        "stored_tokens",
+        "yields",
+    )
+
+    def __init__(
+        self,
+        index: int,
+        arrival_s: float,
+        input_tokens: int,
+        output_tokens: int,
+        hash_ids: list[int],
+        tiers: int,
+    ) -> None:
+        self.index = index
+        """Number of the request in its workload."""
+        self.arrival_s = arrival_s
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.hash_ids = hash_ids
+        """Prefix block ids of prompt and answer; empty where nothing is shared."""
+        self.prefill_to = input_tokens
+        """Tokens to prefill: the prompt, and after a preemption also what had been generated."""
+        self.position = 0
+        """Tokens from the front whose KV is in GPU memory."""
+        self.generated_tokens = 0
+        self.admitted_s = -1.0
+        self.first_token_s = -1.0
+        self.join_call: Call | None = None
+        """The end of the engine's hand-over after a load; None outside of it."""
+        self.join_clock = 0
+        """Decode clock of the replica when decoding began."""
+        self.join_context = 0
+        """Tokens that the first decode step attends to."""
+        self.end_clock = 0
+        """Decode clock at which the last token is out."""
+        self.private_blocks = 0
+        """KV blocks reserved for the prompt that are not shared."""
+        self.shared: list[int] = []
+        """Hash ids of prefix blocks that this sequence references."""
+        self.load: Load | None = None
+        """The back pointer, from its start until the prefix is complete."""
+        self.compute_to = 0
+        """Where the front pointer stops: the split, the end of the stored prefix, or the end of the prompt."""
+        self.stored_tokens = 0
+        """Tokens from the front that are resident or being loaded."""
+        self.racing = False
+        """Whether front and back pointer both run."""
+        self.yields = False
+        """Whether prefill chunks take only what other requests leave."""
+        self.overlaps = False
+        """Whether the step over new tokens may overlap with the load of later layers."""
+        self.load_step_s = 0.0
+        """GPU time to expand loaded KV, charged to the step that uses it first."""
+        self.resident_tokens = 0
+        self.computed_tokens = 0
+        self.loaded_tokens = [0] * tiers
+        """Tokens loaded, by tier."""
+        self.found_tokens = [0] * tiers
+        """Tokens found in each tier at admission, loaded or not."""
+        self.preemptions = 0
+
+    def reset(self) -> None:
+        """Forget everything in GPU memory: the sequence starts again and recomputes what it had generated."""
+        self.position = 0
+        self.prefill_to = self.input_tokens + self.generated_tokens
+        self.private_blocks = 0
+        self.shared = []
+        self.load = None
+        self.join_call = None
+        self.compute_to = self.prefill_to
+        self.stored_tokens = 0
+        self.racing = self.yields = self.overlaps = False
+        self.load_step_s = 0.0
+        self.preemptions += 1

@@ -1,0 +1,1 @@
+"""Workloads: readers of real traces and generators of synthetic ones, all giving `Requests`."""

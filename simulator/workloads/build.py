@@ -1,0 +1,164 @@
+"""From a workload of a scenario to its requests: the one place that knows every kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from devices.errors import Fault, InputError
+from simulator.workloads.embedded import generate_sessions, mooncake_conversation
+from simulator.workloads.generators import generate
+from simulator.workloads.lengths import length_faults
+from simulator.workloads.readers import read_azure, read_csv, read_mooncake, read_sharegpt
+from simulator.workloads.requests import Requests
+from simulator.workloads.sources import SourceFile
+from simulator.workloads.spec import (
+    AtOnce,
+    AzureTrace,
+    Closed,
+    CsvTrace,
+    Gamma,
+    MooncakeTrace,
+    OnOff,
+    ReplayedRate,
+    ShareGptTrace,
+    Stored,
+    Synthetic,
+    WorkloadSpec,
+)
+from simulator.workloads.window import Window
+
+STORED_BLOCK_TOKENS = 16
+"""Tokens per prefix block of stored prompts from a trace without block ids."""
+
+
+def build(
+    spec: WorkloadSpec,
+    name: str,
+    streams: Callable[[str], np.random.Generator],
+    resolve: Callable[[str], Path],
+) -> Requests:
+    """Read or generate the requests of one workload.
+
+    Parameters
+    ----------
+    spec
+        The workload.
+    name
+        Its name in the scenario; its random streams are called ``<name>/<purpose>``.
+    streams
+        Gives the random generator of a named stream, fresh at each call.
+    resolve
+        Turns a path of the scenario into a file.
+
+    Returns
+    -------
+    Requests
+        At least one; times in simulated seconds.
+
+    Raises
+    ------
+    InputError
+        With every fault of `spec`, or every fault of the file it names, or where the cut leaves no request.
+    """
+    if wrong := faults(spec, name):
+        raise InputError(wrong)
+    key = f"workloads.{name}"
+
+    def stream(purpose: str) -> np.random.Generator:
+        return streams(f"{name}/{purpose}")
+
+    def source(path: str) -> SourceFile:
+        return SourceFile(resolve(path), path, f"{key}.path")
+
+    window = Window(
+        start_s=spec.start,
+        stop_s=math.inf if spec.duration is None else spec.start + spec.duration,
+        count=spec.requests,
+        rate_scale=1.0 if isinstance(spec, Synthetic) else spec.rate_scale,
+        delay_s=spec.delay,
+    )
+    match spec:
+        case AzureTrace():
+            trace = read_azure(source(spec.path))
+        case MooncakeTrace(path=None):
+            trace = generate_sessions(mooncake_conversation(), stream)
+        case MooncakeTrace():
+            trace = read_mooncake(source(str(spec.path)))
+        case ShareGptTrace():
+            trace = read_sharegpt(source(spec.path), spec.hardware, spec.model)
+        case CsvTrace():
+            trace = read_csv(source(spec.path), spec.hash_block_tokens)
+        case Synthetic():
+            requests = generate(spec, window, stream, resolve, key)
+    if not isinstance(spec, Synthetic):
+        requests = window.cut(trace)
+    if not len(requests):
+        raise InputError(Fault(f"no request arrives from {window.start_s:g} s to {window.stop_s:g} s", key))
+    if spec.stored is None:
+        return requests
+    block_tokens = spec.hash_block_tokens if isinstance(spec, Synthetic) else STORED_BLOCK_TOKENS
+    return with_stored(requests, spec.stored, block_tokens)
+
+
+def with_stored(requests: Requests, stored: Stored, block_tokens: int) -> Requests:
+    """Return `requests` with the front of each prompt stored beforehand.
+
+    Prompts without block ids get ids of their own, `block_tokens` tokens each, so that no two share anything.
+    """
+    if requests.hash_ids is None:
+        blocks = -(-requests.input_tokens // block_tokens)
+        offsets = np.concatenate(([0], np.cumsum(blocks)))
+        requests = replace(
+            requests, hash_block_tokens=block_tokens, hash_ids=np.arange(offsets[-1]), hash_offsets=offsets
+        )
+    tokens = np.floor(stored.share * requests.input_tokens).astype(np.int64)
+    return replace(requests, stored_tokens=tokens, stored_tier=stored.tier)
+
+
+def faults(spec: WorkloadSpec, name: str) -> list[Fault]:
+    """Return what is wrong with `spec` beyond what its types say; no file is opened."""
+    wrong: list[tuple[str, str]] = []
+    if spec.duration is not None and not spec.duration > 0:
+        wrong.append(("duration", f"is {spec.duration} s; allowed: above 0 s"))
+    if isinstance(spec, Synthetic):
+        wrong += _generator_faults(spec)
+    elif not 0 < spec.rate_scale < math.inf:
+        wrong.append(("rate_scale", f"is {spec.rate_scale}; allowed: finite numbers above 0"))
+    return [Fault(message, f"workloads.{name}.{field}") for field, message in wrong]
+
+
+def _generator_faults(spec: Synthetic) -> list[tuple[str, str]]:
+    """Return (field, what is wrong) of a generator."""
+    wrong: list[tuple[str, str]] = []
+    process = spec.arrivals
+    if isinstance(process, Closed | AtOnce):
+        if spec.requests is None:
+            wrong.append(("requests", f"is not set; {process.process} arrivals need a number of requests"))
+        wrong += [
+            (field, f"has no meaning with {process.process} arrivals; leave it out")
+            for field, given in (("start", spec.start > 0), ("duration", spec.duration is not None))
+            if given
+        ]
+    else:
+        if spec.requests is None and spec.duration is None:
+            wrong.append(("requests", "is not set, nor is duration; a generator needs one of them to end"))
+        if spec.rate is None and not isinstance(process, ReplayedRate):
+            wrong.append(("rate", f"is not set; {process.process} arrivals need a mean rate"))
+        if spec.rate is not None and not 0 < spec.rate < math.inf:
+            wrong.append(("rate", f"is {spec.rate} per second; allowed: finite numbers above 0"))
+    if isinstance(process, Closed) and spec.sessions is not None:
+        wrong.append(("sessions", "closed arrivals cannot have sessions: turns already wait for one another"))
+    if isinstance(process, Gamma) and not 0 < process.cv < math.inf:
+        wrong.append(("arrivals.cv", f"is {process.cv}; allowed: finite numbers above 0"))
+    if isinstance(process, OnOff) and not process.on > 0:
+        wrong.append(("arrivals.on", f"is {process.on} s; allowed: above 0 s"))
+    wrong += [("input_tokens", message) for message in length_faults(spec.input_tokens)]
+    wrong += [("output_tokens", message) for message in length_faults(spec.output_tokens)]
+    if spec.sessions is not None:
+        wrong += [("sessions.turns", message) for message in length_faults(spec.sessions.turns)]
+    return wrong

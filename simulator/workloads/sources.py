@@ -1,0 +1,163 @@
+"""A workload file under scrutiny: its text, its rows, and every fault found in it."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from devices.errors import Fault, InputError
+
+FAULTS_LISTED = 20
+"""Faults listed per file; the rest is only counted."""
+
+MAX_TOKENS = 100_000_000
+"""Longest prompt or answer that is taken for a number of tokens and not for a slip."""
+
+
+class SourceFile:
+    """A text file of rows that collects its faults until `check` raises them together.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shown
+        The file as the user named it; it stands in messages. Empty: `path`.
+    key
+        Dotted path of the scenario field that names the file; empty where there is none.
+    """
+
+    def __init__(self, path: Path, shown: str = "", key: str = "") -> None:
+        self.path = path
+        self._shown = shown or str(path)
+        self._key = key
+        self._faults: list[Fault] = []
+        self._unlisted = 0
+
+    def fault(self, message: str, line: int = 0, column: int = 1) -> None:
+        """Note one fault at the 1-based `line`; 0 stands for the whole file."""
+        if len(self._faults) < FAULTS_LISTED:
+            self._faults.append(Fault(message, self._key, self._shown, line, column if line else 0))
+        else:
+            self._unlisted += 1
+
+    def check(self) -> None:
+        """Raise `InputError` with every fault noted so far, if there is one."""
+        if self._unlisted:
+            self._faults.append(Fault(f"and {self._unlisted:,} more faults", self._key, self._shown))
+        if self._faults:
+            raise InputError(self._faults)
+
+    def fail(self, message: str, line: int = 0, column: int = 1) -> InputError:
+        """Return the error to raise for a fault after which nothing more can be read."""
+        return InputError(Fault(message, self._key, self._shown, line, column if line else 0))
+
+    def text(self) -> str:
+        """Return the whole file as text.
+
+        Raises
+        ------
+        InputError
+            Where the file cannot be read, is not UTF-8 or is empty.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            raise self.fail(f"no such file{self._nearest_file()}") from None
+        except OSError as error:
+            raise self.fail(f"cannot be read: {error.strerror}") from None
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            column = error.start - data.rfind(b"\n", 0, error.start)
+            raise self.fail(f"byte 0x{data[error.start]:02x} is not UTF-8 text", line, column) from None
+        if not text.strip():
+            raise self.fail("the file is empty")
+        return text
+
+    def table(self, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
+        """Yield (line, cells) of a CSV file with a header; cells in the order asked for.
+
+        An absent optional column is not in `cells`. Rows with too few or too many cells are noted as faults
+        and skipped, as are blank lines (those silently).
+
+        Raises
+        ------
+        InputError
+            Where the file is no CSV with these columns; all missing ones are named with the nearest match.
+        """
+        rows = csv.reader(io.StringIO(self.text(), newline=""), strict=True)
+        try:
+            header = [cell.strip() for cell in next(row for row in rows if row)]
+            head = rows.line_num
+            for name in columns:
+                if name not in header:
+                    self.fault(
+                        f"column {name!r} is missing{nearest(name, header)}; found: {', '.join(header)}", head
+                    )
+                elif header.count(name) > 1:
+                    self.fault(f"column {name!r} stands {header.count(name)} times in the header", head)
+            self.check()
+            places = [header.index(name) for name in (*columns, *optional) if name in header]
+            for row in rows:
+                if len(row) == len(header):
+                    yield rows.line_num, [row[place] for place in places]
+                elif row and not (len(row) == 1 and not row[0].strip()):
+                    self.fault(f"row has {len(row)} cells; the header has {len(header)}", rows.line_num)
+        except csv.Error as error:
+            raise self.fail(f"not a CSV row: {error}", rows.line_num) from None
+
+    def count(self, value: object, what: str, line: int) -> int | None:
+        """Return `value`, a whole number or its text, as tokens; else None, and note a fault."""
+        number: int | None = None
+        if isinstance(value, str):
+            try:
+                number = int(value)
+            except ValueError:
+                number = None
+        elif isinstance(value, int) and not isinstance(value, bool):
+            number = value
+        if number is None or not 1 <= number <= MAX_TOKENS:
+            self.fault(f"{what} is {shorten(value)}; allowed: whole numbers from 1 to {MAX_TOKENS:,}", line)
+            return None
+        return number
+
+    def number(self, value: object, what: str, line: int) -> float | None:
+        """Return `value`, a number or its text, if finite and not negative; else None, and note a fault."""
+        number = math.nan
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except (ValueError, OverflowError):
+                number = math.nan
+        if not 0 <= number < math.inf:
+            self.fault(f"{what} is {shorten(value)}; allowed: finite numbers from 0", line)
+            return None
+        return number
+
+    def _nearest_file(self) -> str:
+        """Name the file of the same folder that is most like the missing one."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            return f" (nor is there a folder {folder.name!r})"
+        return nearest(self.path.name, [entry.name for entry in folder.iterdir()])
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return ``; nearest: X`` for the best match of `name` among `known`, or nothing."""
+    folded = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    return f"; nearest: {folded[near[0]]}" if near else ""
+
+
+def shorten(value: object) -> str:
+    """Return `value` as it is shown in a message, cut to a readable length."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a whole number of {value.bit_length()} bits"  # Python refuses to print very long ones
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

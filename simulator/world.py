@@ -1,0 +1,200 @@
+"""From a scenario to its results: build the simulated world, run it, collect the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devices.catalogue import load_profile
+from devices.errors import Fault, InputError
+from devices.profiles import GpuProfile, StorageProfile
+from simulator.core import Environment, Streams, Table
+from simulator.metrics.summary import summarize
+from simulator.scenario.spec import Scenario
+from simulator.serving.build import build_service, replica_count
+from simulator.serving.service import Feed, ServiceRuntime
+from simulator.serving.storage import StorageDevice
+from simulator.serving.storage_build import build_storage
+from simulator.workloads.build import build
+
+if TYPE_CHECKING:
+    from simulator.core import Channel
+
+WORKLOAD_NAMESPACE = 1 << 40
+"""Distance between the hash ids of two workloads of a service."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceTotals:
+    """What one device did over the whole run."""
+
+    busy_s: float
+    """Time in use, averaged over its units."""
+    energy_j: float
+    """Energy, idle power included."""
+    read_bytes: float = 0.0
+    """Bytes loaded from it (storage)."""
+    written_bytes: float = 0.0
+    """Bytes written to it (storage)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """Everything that one run has left behind; every metric derives from it."""
+
+    scenario: Scenario
+    """What was simulated."""
+    seed: int
+    """Root of the random streams."""
+    replication: int
+    """Number of the replication."""
+    simulated_s: float
+    """Simulated time at the end."""
+    requests: dict[str, Table]
+    """Per service: one row per request (`simulator.serving.service.request_schema`)."""
+    intervals: dict[str, Table]
+    """Per service: one row per run of engine steps (`simulator.serving.build.INTERVALS`)."""
+    devices: dict[str, DeviceTotals]
+    """Per device: totals."""
+    notes: tuple[str, ...]
+    """What a reader must know, such as that a workload is a synthetic stand-in."""
+
+    def summary(self) -> dict[str, object]:
+        """Return the summary of the run as plain data: a pure function of scenario, seed and version."""
+        return summarize(self)
+
+
+def simulate(scenario: Scenario, replication: int = 0, resolve: Callable[[str], Path] = Path) -> RunResult:
+    """Run one scenario.
+
+    Parameters
+    ----------
+    scenario
+        What to simulate.
+    replication
+        Number of the replication: another one has other random numbers.
+    resolve
+        Turns a path of the scenario into a file (see `simulator.scenario.load.resolver`).
+
+    Raises
+    ------
+    InputError
+        For bad files or a scenario that cannot be built.
+    SimulatorError
+        Where a policy decides nonsense or the run ends with requests that can never be answered.
+    """
+    env = Environment()
+    streams = Streams(scenario.seed, replication)
+    world = _build(env, scenario, streams, resolve)
+    for feed in world.feeds:
+        feed.start()
+    env.run(until=scenario.horizon)
+    for service in world.services.values():
+        service.close()
+    end_s = env.now
+    return RunResult(
+        scenario=scenario,
+        seed=scenario.seed,
+        replication=replication,
+        simulated_s=end_s,
+        requests={name: service.records for name, service in world.services.items()},
+        intervals={
+            name: service.intervals for name, service in world.services.items() if service.intervals is not None
+        },
+        devices=_totals(scenario, world, end_s),
+        notes=tuple(world.notes),
+    )
+
+
+@dataclass(slots=True)
+class _World:
+    services: dict[str, ServiceRuntime]
+    storage: dict[str, StorageDevice]
+    feeds: list[Feed]
+    notes: list[str]
+
+
+def _build(env: Environment, scenario: Scenario, streams: Streams, resolve: Callable[[str], Path]) -> _World:
+    requests = {name: build(spec, name, streams.stream, resolve) for name, spec in scenario.workloads.items()}
+    links: dict[str, tuple[Channel, Channel]] = {}
+    storage: dict[str, StorageDevice] = {}
+    for name, device in scenario.devices.items():
+        if isinstance(load_profile(device.profile), StorageProfile):
+            users = [service for service in scenario.services.values() if name in service.kv_tiers]
+            ports = max(
+                (
+                    [service.tensor_parallel] * replica_count(service, scenario.devices[service.gpus])
+                    for service in users
+                ),
+                key=len,
+            )
+            storage[name] = build_storage(env, name, device, scenario.links, links, ports, streams, resolve)
+    services: dict[str, ServiceRuntime] = {}
+    for index, (name, service) in enumerate(scenario.services.items()):
+        sizes = {
+            requests[workload].hash_block_tokens: workload
+            for workload, spec in scenario.workloads.items()
+            if spec.service == name and requests[workload].hash_block_tokens
+        }
+        if len(sizes) > 1:
+            raise InputError(
+                Fault(
+                    f"its workloads have prefix blocks of different sizes: {sorted(sizes)} tokens; allowed: one size",
+                    f"services.{name}",
+                )
+            )
+        services[name] = build_service(
+            env,
+            name,
+            index,
+            service,
+            scenario.devices[service.gpus],
+            storage,
+            next(iter(sizes), 0),
+            streams,
+            scenario.record_intervals,
+        )
+    world = _World(services, storage, [], [])
+    for index, (name, spec) in enumerate(scenario.workloads.items()):
+        stream = requests[name]
+        runtime = services[spec.service]
+        namespace = index * WORKLOAD_NAMESPACE
+        world.feeds.append(Feed(runtime, name, stream, namespace))
+        world.notes += [f"workloads.{name}: {note}" for note in stream.notes]
+        if stream.stored_tokens is not None and stream.hash_ids is not None and stream.hash_offsets is not None:
+            lost = 0
+            for first, tokens in zip(stream.hash_offsets.tolist(), stream.stored_tokens.tolist(), strict=False):
+                blocks = tokens // stream.hash_block_tokens
+                ids = stream.hash_ids[first : first + blocks] + namespace
+                lost += runtime.tiers.preload(stream.stored_tier, ids.tolist())
+            if lost:
+                world.notes.append(
+                    f"workloads.{name}: {stream.stored_tier} is too small for all stored prompts; "
+                    f"{lost} prefix blocks were dropped before the start"
+                )
+    return world
+
+
+def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, DeviceTotals]:
+    totals: dict[str, DeviceTotals] = {}
+    for name, device in scenario.devices.items():
+        if name in world.storage:
+            tier = world.storage[name]
+            totals[name] = DeviceTotals(tier.busy_s(), tier.energy_j(), tier.read_bytes, tier.written_bytes)
+            continue
+        profile = load_profile(device.profile)
+        assert isinstance(profile, GpuProfile)
+        busy_gpu_s = busy_j = 0.0
+        used = 0
+        for service_name, service in scenario.services.items():
+            if service.gpus == name:
+                for replica in world.services[service_name].replicas:
+                    busy_gpu_s += replica.busy_s * service.tensor_parallel
+                    busy_j += replica.busy_j
+                    used += service.tensor_parallel
+        gpus = device.count or used
+        idle_j = profile.idle_w * max(0.0, gpus * end_s - busy_gpu_s)
+        totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j)
+    return totals
