@@ -282,7 +282,9 @@ class _Reader:
 
 
 def _place(event: yaml.Event) -> tuple[int, int]:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    assert mark is not None  # a parsed event always has one
+    return mark.line + 1, mark.column + 1
 
 
 class _Dumper(yaml.SafeDumper):

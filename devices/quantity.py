@@ -117,7 +117,7 @@ def parse_quantity(value: object, unit: str) -> float:
     if isinstance(value, str):
         match = _TEXT.fullmatch(value)
         if match is None:
-            raise ValueError(f"{_shown(value)} is not a quantity; expected {expected}")
+            raise ValueError(f"{shown(value)} is not a quantity; expected {expected}")
         factor = _factor(match["unit"], unit, value)
         try:
             number = float(Decimal(match["number"]) * factor)
@@ -129,9 +129,9 @@ def parse_quantity(value: object, unit: str) -> float:
         except OverflowError:
             number = math.inf
     else:
-        raise ValueError(f"{_shown(value)} is not a quantity; expected {expected}")
+        raise ValueError(f"{shown(value)} is not a quantity; expected {expected}")
     if not math.isfinite(number):
-        raise ValueError(f"{_shown(value)} is not a finite number; expected {expected}")
+        raise ValueError(f"{shown(value)} is not a finite number; expected {expected}")
     return number
 
 
@@ -149,7 +149,7 @@ def _factor(spelling: str, unit: str, text: str) -> Decimal:
     for other, spellings in UNITS.items():
         if spelling in spellings:
             raise ValueError(f"{text!r} is {_NAMES[other]}, not {_NAMES[unit]}; {allowed}{hint}")
-    raise ValueError(f"unknown unit {_shown(spelling)} in {_shown(text)}; {allowed}{hint}")
+    raise ValueError(f"unknown unit {shown(spelling)} in {shown(text)}; {allowed}{hint}")
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str | None:
@@ -165,11 +165,13 @@ def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]
     return close[0] if close else None
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return `value` as a message shows it: never longer than a line."""
-    if value is None:
-        return "an empty value"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "an empty value", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > 256:  # Python does not even write the longest ones
         return "a number of more than 77 digits"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -233,7 +235,7 @@ class Quantity:
         """
         number = self._whole(value) if self.whole else parse_quantity(value, self.unit)
         if not self.low <= number <= self.high or (self.above_low and number == self.low):
-            raise ValueError(f"{_shown(value)} is out of range; allowed: {self.allowed()}")
+            raise ValueError(f"{shown(value)} is out of range; allowed: {self.allowed()}")
         return number
 
     def allowed(self) -> str:
@@ -253,7 +255,7 @@ class Quantity:
             return int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        raise ValueError(f"{_shown(value)} is not a whole number; allowed: {self.allowed()}")
+        raise ValueError(f"{shown(value)} is not a whole number; allowed: {self.allowed()}")
 
 
 # The upper bounds refuse slips such as a unit applied twice. They lie orders of magnitude above the largest

@@ -165,7 +165,7 @@ class TraceBandwidth:
             cycle += 1
             passed = 0.0
         rest = _beyond(passed, needed)  # from the start of the period on
-        whole = ceil(rest / total) - 1
+        whole = ceil(rest / total) - 1 if rest > total else 0
         rest -= whole * total
         if rest <= 0.0:  # by rounding: the end of the period before
             whole -= 1

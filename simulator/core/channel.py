@@ -19,6 +19,15 @@ from simulator.core.errors import CoreError
 from simulator.core.transfer import Transfer
 
 
+_Entry = tuple[float, int, Transfer]
+"""Entry of a channel's heap: (tag, order of joining, transfer)."""
+
+
+def _live(entry: _Entry) -> bool:
+    """Whether an entry is its transfer's present one: not ended, and not shortened since."""
+    return entry[2]._active and entry[2]._tag == entry[0]
+
+
 class Channel:
     """Bandwidth shared by the transfers that are on it.
 
@@ -72,7 +81,7 @@ class Channel:
         self.active = 0
         """Transfers that share the channel now: past their latency, not ended."""
         self._constant = bandwidth.mean_bytes_per_s if isinstance(bandwidth, ConstantBandwidth) else 0.0
-        self._heap: list[tuple[float, int, Transfer]] = []  # (tag, order of joining, who), also cancelled ones
+        self._heap: list[_Entry] = []  # also entries of cancelled and shortened transfers, see `_live`
         self._joined = 0
         self._weights = 0.0  # of the active transfers
         self._virtual = 0.0  # V at `_since_s`
@@ -134,12 +143,39 @@ class Channel:
     @property
     def moved_bytes(self) -> float:
         """Bytes that have arrived so far, those of unfinished and cancelled transfers included."""
-        running = (entry[2].progress_bytes() for entry in self._heap if entry[2]._active)
+        running = (entry[2].progress_bytes() for entry in self._heap if _live(entry))
         return fsum((self._moved_bytes, *running))
 
     def predicted_rate(self, weight: float = 1.0) -> float:
         """Return the bytes per second that a newcomer of that weight would get now."""
         return self.bandwidth.rate(self.env._now) * weight / (self._weights + weight)
+
+    def estimate_s(
+        self, n_bytes: float, operation_bytes: float, idle: bool = False, after_s: float = 0.0
+    ) -> float:
+        """Return how long a new transfer would take, in s.
+
+        Parameters
+        ----------
+        n_bytes, operation_bytes
+            As in `transfer`.
+        idle
+            Assume an idle channel at its mean bandwidth; otherwise the bandwidth as it will be, shared all the
+            while with the transfers that are active now.
+        after_s
+            Time from now until it would start.
+        """
+        work = n_bytes + -(-n_bytes // operation_bytes) * self.operation_overhead_bytes
+        if idle:
+            return self.latency_s + work / self.bandwidth.mean_bytes_per_s
+        start_s = self.env._now + after_s
+        return self.bandwidth.time_for(start_s + self.latency_s, work * (1.0 + self._weights)) - start_s
+
+    def reach_s(self, transfer: Transfer, work: float) -> float:
+        """Return when `transfer` has done `work` more if the transfers on the channel stay; see `Transfer`."""
+        weights = self._weights + (0.0 if transfer._active else transfer.weight)
+        start_s = max(self.env._now, transfer._join_s)
+        return self.bandwidth.time_for(start_s, work * weights / transfer.weight)
 
     def virtual_now(self) -> float:
         """Return V now. Looking does not change any later result, not by a bit."""
@@ -155,7 +191,7 @@ class Channel:
         if self._heap and self._heap[0][2] is transfer:
             return self._end_s
         virtual, weights, start_s = self.virtual_now(), self._weights, self.env._now
-        others = sorted(entry for entry in self._heap if entry[2]._active and entry[2] is not transfer)
+        others = sorted(entry for entry in self._heap if _live(entry) and entry[2] is not transfer)
         if transfer._active:
             tag = transfer._tag
         else:  # in its latency: let the others have the channel until it joins
@@ -192,6 +228,16 @@ class Channel:
         transfer.ended_s = now
         if transfer._event is not None:
             transfer._event.succeed(transfer)
+
+    def retag(self, transfer: Transfer, less_work: float) -> None:
+        """Take work off a transfer that has not ended; use `Transfer.shorten`."""
+        transfer._work -= less_work
+        if transfer._active:
+            self._advance(self.env._now)
+            transfer._tag -= less_work / transfer.weight
+            self._joined += 1
+            heappush(self._heap, (transfer._tag, self._joined, transfer))
+            self._rearm()
 
     def _join(self, transfer: Transfer) -> None:
         """Let a transfer share the channel from now on."""
@@ -237,10 +283,11 @@ class Channel:
         """
         virtual = self._virtual
         heap = []
-        for tag, order, transfer in self._heap:
-            if transfer._active:
-                transfer._tag = tag - virtual
-                heap.append((tag - virtual, order, transfer))
+        for entry in self._heap:
+            if _live(entry):
+                _, order, transfer = entry
+                transfer._tag -= virtual
+                heap.append((transfer._tag, order, transfer))
         heapify(heap)
         self._heap = heap
         self._weights = fsum(transfer.weight for _, _, transfer in heap)
@@ -250,7 +297,7 @@ class Channel:
     def _rearm(self) -> None:
         """Compute when the next transfer is done, V being that of now, and see to being called no later."""
         heap = self._heap
-        while heap and not heap[0][2]._active:
+        while heap and not _live(heap[0]):
             heappop(heap)
         call = self._call
         if not heap:

@@ -157,6 +157,31 @@ class Transfer:
         """
         return self.ended_s if self.ended_s is not None else self.channel.predict_end_s(self)
 
+    def reach_s(self, n_bytes: float) -> float:
+        """Return when `progress_bytes` reaches `n_bytes` if the transfers on the channel stay as they are.
+
+        Unlike `predicted_end_s` it does not look ahead to their ends: an estimate, as a system under way would
+        make it from the present rate.
+        """
+        if self.ended_s is not None:
+            return self.ended_s
+        return self.channel.reach_s(self, max(0.0, self._work_of(n_bytes) - self._progress()))
+
+    def shorten(self, n_bytes: float) -> None:
+        """Make do with the first `n_bytes` bytes; it is done at once where they have arrived already.
+
+        Without effect where it has ended or has no more bytes than that.
+        """
+        if self.ended_s is not None or n_bytes >= self.bytes:
+            return
+        n_bytes = max(n_bytes, self.progress_bytes())
+        operations = ceil(n_bytes / self.operation_bytes * (1.0 - 1e-13))
+        work = n_bytes + operations * self.channel.operation_overhead_bytes
+        less_work = self._work - max(work, self._progress())
+        self.bytes = n_bytes
+        self.operations = operations
+        self.channel.retag(self, less_work)
+
     def cancel(self) -> float:
         """Stop it and return how many bytes have arrived; it leaves the channel to the others at once.
 

@@ -213,7 +213,7 @@ class Load:
             rest_s += channel.estimate_s(share * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes)
             reach += size
         wanted = min(tokens - self._before, self._pending[-1][1])
-        return transfer.predicted_s(wanted * self.tiers.token_bytes) - now + rest_s
+        return transfer.reach_s(wanted * self.tiers.token_bytes) - now + rest_s
 
     def surely_before(self, tokens: int, time_s: float) -> bool:
         """Whether fewer than `tokens` tokens will certainly have arrived by `time_s`, whatever others do."""
@@ -223,7 +223,24 @@ class Load:
         wanted = min(tokens - self._before, self._pending[-1][1])
         if wanted <= 0:
             return False
-        return transfer.earliest_s(wanted * self.tiers.token_bytes) > time_s
+        return transfer.earliest(wanted * self.tiers.token_bytes) > time_s
+
+    def limit(self, tokens: int) -> None:
+        """Load no more than `tokens` tokens, rounded up to whole operations: the front pointer has the rest."""
+        tokens = -(-tokens // self.io_chunk_tokens) * self.io_chunk_tokens
+        transfer = self._transfer
+        if transfer is None or tokens >= self.tokens:
+            return
+        self.tokens = tokens = max(tokens, self._before)
+        left = tokens - self._before
+        kept: list[Segment] = []
+        for index, size in reversed(self._pending):
+            if left > 0 or not kept:
+                kept.append((index, min(size, left)))
+                left -= kept[-1][1]
+        kept.reverse()
+        self._pending = kept
+        transfer.shorten(kept[-1][1] * self.tiers.token_bytes)
 
     def cancel(self) -> None:
         """Stop loading; what is under way in the current operation is thrown away."""

@@ -253,8 +253,10 @@ class Replica:
                 line.remove(sequence)
             self._end_load(sequence)
             self._hand_over(sequence)
-        elif sequence.position >= sequence.compute_to:
-            self._line(sequence).remove(sequence)  # the front is done and waits for the back
+        else:
+            load.limit(sequence.stored_tokens - sequence.position)
+            if sequence.position >= sequence.compute_to:
+                self._line(sequence).remove(sequence)  # the front is done and waits for the back
 
     def _gate(self, sequence: Sequence) -> None:
         """Let a layer-wise load's new tokens into the batch so early that they end with the load."""
@@ -341,6 +343,7 @@ class Replica:
                         )
                         if not self.kv_loading.keep_computing(view):
                             sequence.compute_to = sequence.position
+                            load.limit(sequence.stored_tokens - sequence.position)
                             line.remove(sequence)
                             continue
                     chunks.append((sequence, take))

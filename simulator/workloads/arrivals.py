@@ -78,7 +78,8 @@ class RepeatedRate:
     def times_s(self, expected: Floats) -> Floats:
         rounds = np.floor(expected / self._per_period)
         rest = expected - rounds * self._per_period
-        return rounds * self._period_s + _walk(rest, self._start_s, self._length_s, self._rate_per_s)
+        times_s = rounds * self._period_s + _walk(rest, self._start_s, self._length_s, self._rate_per_s)
+        return np.maximum.accumulate(times_s)  # rounding at a period's end must not turn two arrivals round
 
 
 def _walk(expected: Floats, start_s: Floats, length_s: Floats, rate_per_s: Floats) -> Floats:

@@ -186,9 +186,13 @@ def _openings(figures: SessionFigures, horizon_s: float, random: dict[str, np.ra
 
 
 def _follow_ups(
-    figures: SessionFigures, earlier: _Turn, turn: int, first_row: int, horizon_s: float,
+    figures: SessionFigures,
+    earlier: _Turn,
+    turn: int,
+    first_row: int,
+    horizon_s: float,
     random: dict[str, np.random.Generator],
-) -> _Turn:  # fmt: skip
+) -> _Turn:
     """Draw what follows the requests of the turn before, which begin at row `first_row`."""
     if turn == 1:
         classes = np.searchsorted(figures.opening_edges_tokens, earlier.input_tokens, "right")

@@ -35,9 +35,13 @@ class _Rows:
         self._offsets: list[int] = [0]
 
     def add(
-        self, line: int, arrival_s: float | None, input_tokens: int | None, output_tokens: int | None,
+        self,
+        line: int,
+        arrival_s: float | None,
+        input_tokens: int | None,
+        output_tokens: int | None,
         ids: list[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Take one row; note a fault where its arrival lies before the one above."""
         if arrival_s is None or input_tokens is None or output_tokens is None:
             return

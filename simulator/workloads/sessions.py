@@ -14,8 +14,6 @@ Ints = NDArray[np.int64]
 class Conversations:
     """Requests of all sessions as columns, turn after turn, session after session."""
 
-    session: Ints
-    """Shape (n,). Number of the session."""
     after: Ints
     """Shape (n,). Row of the turn before; -1 for a session's first."""
     input_tokens: Ints
@@ -79,7 +77,6 @@ def converse(
     unfilled = np.flatnonzero(total % block_tokens)
     ids[offsets[1:][unfilled] - 1] = common + int(longest.sum()) + np.arange(len(unfilled))
     return Conversations(
-        session=session,
         after=np.where(opening, -1, np.arange(n) - 1),
         input_tokens=total - answer_tokens,
         hash_ids=ids,

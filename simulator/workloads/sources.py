@@ -151,7 +151,7 @@ class SourceFile:
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return ``; nearest: X`` for the best match of `name` among `known`, or nothing."""
     folded = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     return f"; nearest: {folded[near[0]]}" if near else ""
 
 

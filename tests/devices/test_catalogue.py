@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import statistics
 from dataclasses import fields
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from devices import (
@@ -40,7 +42,7 @@ sources:
   sheet: {title: A datasheet, url: https://example.org/sheet}
 values:
   bandwidth_bytes_per_s: {value: 10 Gbit/s, source: sheet, kind: datasheet}
-  latency_s: {value: 5 us, source: sheet, kind: assumed, note: Guess, low: 1 us, high: 9 us, valid: short wires}
+  latency_s: {value: 5 us, source: sheet, kind: assumed, note: Guess, low: 1 us, high: 9 us, valid: short}
   per_operation_s: {value: 0 s, source: sheet, kind: datasheet}
   active_w: {value: 2 W, source: sheet, kind: datasheet}
 """
@@ -141,6 +143,23 @@ def test_dram_over_pcie_5_matches_the_measured_rates_by_block_size(
     assert block / seconds == pytest.approx(measured_gb_per_s * 1e9, rel=0.06)
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"), [("a100-80g-sxm", "a100_sxm"), ("h100-80g-sxm", "h100_sxm"), ("b200-sxm", "b200_sxm")]
+)
+def test_memory_efficiency_follows_from_the_kernel_tables(name: str, folder: str) -> None:
+    table = (
+        CATALOG.parents[2] / "shared/data/gpu_microbench/aiconfigurator" / folder / "gemm_gemm_perf.parquet"
+    )
+    if not table.exists():
+        pytest.skip("needs ../shared/data/gpu_microbench (kernel tables are not part of the project)")
+    shape = [("gemm_dtype", "=", "bfloat16"), ("m", "=", 1), ("n", "=", 8192), ("k", "=", 8192)]
+    milliseconds = pq.read_table(table, columns=["latency"], filters=shape)["latency"].to_pylist()
+    rate = 2 * 8192**2 / (statistics.median(milliseconds) * 1e-3)
+    profile = gpu(name)
+    share = rate / profile.memory_bandwidth_bytes_per_s
+    assert profile.engines["vllm-0.12"].memory_efficiency == pytest.approx(share, rel=0.01)
+
+
 def test_load_profile_is_cached_and_refuses_unknown_names() -> None:
     assert load_profile("a100-80g-sxm") is load_profile("a100-80g-sxm")
     with pytest.raises(InputError, match="unknown device profile 'a100-80-sxm'; nearest: a100-80g-sxm"):
@@ -176,7 +195,7 @@ def test_load_sourced_reads_values_and_evidence() -> None:
     evidence = link.evidence["latency_s"]
     assert (evidence.value, evidence.low, evidence.high, evidence.unit) == (5e-6, 1e-6, 9e-6, "s")
     assert (evidence.kind, evidence.source, evidence.note) == ("assumed", "A datasheet", "Guess")
-    assert (evidence.url, evidence.valid) == ("https://example.org/sheet", "short wires")
+    assert (evidence.url, evidence.valid) == ("https://example.org/sheet", "short")
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,9 @@ def test_time_for_inverts_the_integral(trace: TraceBandwidth, start_s: float, n_
 
 @settings(max_examples=100, deadline=None)
 @given(traces(), st.integers(0, 1000), st.integers(0, 1000), st.data())
-def test_whole_periods_and_change_points(trace: TraceBandwidth, cycle: int, cycles: int, data: st.DataObject) -> None:
+def test_whole_periods_and_change_points(
+    trace: TraceBandwidth, cycle: int, cycles: int, data: st.DataObject
+) -> None:
     start_s = cycle * trace.period_s + data.draw(st.sampled_from(trace._starts))
     check_inverse(trace, start_s, cycles * trace.mean_bytes_per_s * trace.period_s)
     check_inverse(trace, math.nextafter(start_s, math.inf), 1e-9)
@@ -128,7 +130,8 @@ def test_uniform_is_the_same_whatever_is_asked_first() -> None:
     assert len(set(rates)) == 500
     assert all(10.0 <= rate < 30.0 for rate in rates)
     assert forward.rate(0.5) == rates[1]
-    assert forward.integral(0.25, 1.75) == pytest.approx(0.25 * rates[0] + 0.5 * sum(rates[1:3]) + 0.25 * rates[3])
+    expected = 0.25 * rates[0] + 0.5 * sum(rates[1:3]) + 0.25 * rates[3]
+    assert forward.integral(0.25, 1.75) == pytest.approx(expected)
     assert (forward.mean_bytes_per_s, forward.peak_bytes_per_s) == (20.0, 30.0)
     assert np.mean(rates) == pytest.approx(20.0, abs=1.0)
 
@@ -177,7 +180,14 @@ def test_trace_refuses(times: list[float], values: list[float], period: float, m
 
 @pytest.mark.parametrize(
     ("low", "high", "period"),
-    [(2.0, 1.0, 1.0), (-1.0, 1.0, 1.0), (0.0, 0.0, 1.0), (1.0, math.inf, 1.0), (1.0, 2.0, 0.0), (1.0, 2.0, math.nan)],
+    [
+        (2.0, 1.0, 1.0),
+        (-1.0, 1.0, 1.0),
+        (0.0, 0.0, 1.0),
+        (1.0, math.inf, 1.0),
+        (1.0, 2.0, 0.0),
+        (1.0, 2.0, math.nan),
+    ],
 )
 def test_uniform_refuses(low: float, high: float, period: float) -> None:
     with pytest.raises(CoreError):

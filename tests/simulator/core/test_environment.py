@@ -7,7 +7,16 @@ import pytest
 import simpy
 from simpy.core import EmptySchedule
 
-from simulator.core import ARRIVAL, NORMAL, STEP_END, STEP_START, TRANSFER_DONE, URGENT, CoreError, Environment
+from simulator.core import (
+    ARRIVAL,
+    NORMAL,
+    STEP_END,
+    STEP_START,
+    TRANSFER_DONE,
+    URGENT,
+    CoreError,
+    Environment,
+)
 
 
 def record(env: Environment, log: list[tuple[str, float]], name: str) -> Callable[[], None]:
@@ -135,7 +144,12 @@ def test_run_until_an_event_returns_its_value_and_keeps_later_callbacks() -> Non
     assert event.callbacks is not None
     event.callbacks.append(lambda _: seen.append("before"))
     env.call_at(1.0, lambda: event.succeed("value") and None)
-    env.call_at(1.0, lambda: event.callbacks is not None and event.callbacks.append(lambda _: seen.append("after")))
+
+    def add_another() -> None:
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: seen.append("after"))
+
+    env.call_at(1.0, add_another)
     assert env.run(until=event) == "value"
     assert seen == ["before"]
     env.run()

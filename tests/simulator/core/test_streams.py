@@ -13,8 +13,9 @@ def test_a_stream_is_a_function_of_seed_replication_and_name() -> None:
     again = Streams(7, replication=2).stream("arrivals").random(5)
     sequence = np.random.SeedSequence(7, spawn_key=(2, crc32(b"arrivals")))
     assert first.tolist() == again.tolist() == np.random.default_rng(sequence).random(5).tolist()
-    others = [Streams(8, 2).stream("arrivals"), Streams(7, 3).stream("arrivals"), Streams(7, 2).stream("lengths")]
-    assert all(other.random(5).tolist() != first.tolist() for other in others)
+    others = [(8, 2, "arrivals"), (7, 3, "arrivals"), (7, 2, "lengths")]
+    for seed, replication, name in others:
+        assert Streams(seed, replication).stream(name).random(5).tolist() != first.tolist()
 
 
 def test_the_same_name_twice_starts_the_stream_anew_and_draws_elsewhere_do_not_matter() -> None:
@@ -26,7 +27,7 @@ def test_the_same_name_twice_starts_the_stream_anew_and_draws_elsewhere_do_not_m
 
 
 def test_streams_are_uncorrelated() -> None:
-    columns = np.array([Streams(1, replication).stream(name).random(4000) for replication in (0, 1) for name in "ab"])
+    columns = [Streams(1, replication).stream(name).random(4000) for replication in (0, 1) for name in "ab"]
     correlation = np.corrcoef(columns) - np.eye(4)
     assert np.abs(correlation).max() < 4 / np.sqrt(4000)
 

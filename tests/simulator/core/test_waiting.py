@@ -49,7 +49,9 @@ def test_the_trap_is_there_and_the_helper_avoids_it() -> None:
     assert second_get_after_a_timeout(helped) == [(None, 1.0), ("x", 2.0)]
 
 
-@pytest.mark.parametrize(("arrives_s", "expected"), [(0.5, ("item", 0.5)), (1.0, ("item", 1.0)), (1.5, ("none", 1.0))])
+@pytest.mark.parametrize(
+    ("arrives_s", "expected"), [(0.5, ("item", 0.5)), (1.0, ("item", 1.0)), (1.5, ("none", 1.0))]
+)
 def test_value_or_default(arrives_s: float, expected: tuple[str, float]) -> None:
     env = Environment()
     store: simpy.Store = simpy.Store(env)
