@@ -94,9 +94,11 @@ class Document:
         return Fault(message, path=dotted(path), file=mark.file, line=line, column=column)
 
     def replaced(self, path: Path_, data: Any, origin: str) -> Document:
-        """Return a document with other `data`, where what differs at `path` comes from `origin`."""
-        kept = {place: mark for place, mark in self.marks.items() if place[: len(path)] != path}
-        return Document(self.name, data, {**kept, path: Mark(origin)})
+        """Return a document with other `data`: what stands at `path`, and what is new around it, is `origin`'s."""
+        marks = {place: mark for place, mark in self.marks.items() if place[: len(path)] != path}
+        for length in range(len(path) + 1):
+            marks.setdefault(path[:length], Mark(origin))
+        return Document(self.name, data, marks)
 
     def _mark(self, path: Path_) -> tuple[Mark, bool]:
         """Return the mark of the longest known beginning of `path`, and whether that is all of it."""

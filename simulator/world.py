@@ -66,7 +66,12 @@ class RunResult:
         return summarize(self)
 
 
-def simulate(scenario: Scenario, replication: int = 0, resolve: Callable[[str], Path] = Path) -> RunResult:
+def simulate(
+    scenario: Scenario,
+    replication: int = 0,
+    resolve: Callable[[str], Path] = Path,
+    step_by_step: bool = False,
+) -> RunResult:
     """Run one scenario.
 
     Parameters
@@ -77,6 +82,8 @@ def simulate(scenario: Scenario, replication: int = 0, resolve: Callable[[str], 
         Number of the replication: another one has other random numbers.
     resolve
         Turns a path of the scenario into a file (see `simulator.scenario.load.resolver`).
+    step_by_step
+        Advance one engine step at a time: slow, for checks of the closed form.
 
     Raises
     ------
@@ -87,7 +94,7 @@ def simulate(scenario: Scenario, replication: int = 0, resolve: Callable[[str], 
     """
     env = Environment()
     streams = Streams(scenario.seed, replication)
-    world = _build(env, scenario, streams, resolve)
+    world = _build(env, scenario, streams, resolve, step_by_step)
     for feed in world.feeds:
         feed.start()
     env.run(until=scenario.horizon)
@@ -116,7 +123,13 @@ class _World:
     notes: list[str]
 
 
-def _build(env: Environment, scenario: Scenario, streams: Streams, resolve: Callable[[str], Path]) -> _World:
+def _build(
+    env: Environment,
+    scenario: Scenario,
+    streams: Streams,
+    resolve: Callable[[str], Path],
+    step_by_step: bool,
+) -> _World:
     requests = {name: build(spec, name, streams.stream, resolve) for name, spec in scenario.workloads.items()}
     links: dict[str, tuple[Channel, Channel]] = {}
     storage: dict[str, StorageDevice] = {}
@@ -155,6 +168,7 @@ def _build(env: Environment, scenario: Scenario, streams: Streams, resolve: Call
             next(iter(sizes), 0),
             streams,
             scenario.record_intervals,
+            step_by_step,
         )
     world = _World(services, storage, [], [])
     for index, (name, spec) in enumerate(scenario.workloads.items()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from math import ceil, floor, inf, nextafter
+from math import ceil, floor, inf, nextafter, ulp
 from typing import Protocol
 
 import numpy as np
@@ -149,14 +149,19 @@ class TraceBandwidth:
         return head + between + tail
 
     def time_for(self, start_s: float, n_bytes: float) -> float:
-        """Return the first time at which `n_bytes` have passed since `start_s`."""
-        if n_bytes <= 0.0:
+        """Return the first time at which `n_bytes` have passed since `start_s`.
+
+        Work that ends just where a pause begins must not wait for the end of the pause because of a last bit:
+        what passes within the rounding of time is not waited for.
+        """
+        slack = 4.0 * ulp(start_s) * self.peak_bytes_per_s + 1e-15 * n_bytes
+        if n_bytes <= slack:
             return start_s
         cycle, index = self._locate(start_s)
         end_s = self._end(cycle, index)
         value = self._values[index]
         head = (end_s - start_s) * value
-        if n_bytes <= head:
+        if n_bytes <= head + slack:
             return min(start_s + n_bytes / value, end_s)
         needed = n_bytes - head  # from the end of this stretch on
         prefix, total = self._prefix, self._total
@@ -164,7 +169,7 @@ class TraceBandwidth:
         if passed == total:  # nothing more passes in this period
             cycle += 1
             passed = 0.0
-        rest = _beyond(passed, needed)  # from the start of the period on
+        rest = _beyond(passed, needed - slack)  # from the start of the period on
         whole = ceil(rest / total) - 1 if rest > total else 0
         rest -= whole * total
         if rest <= 0.0:  # by rounding: the end of the period before

@@ -16,8 +16,7 @@ from math import fsum, inf
 from simulator.core.bandwidth import Bandwidth, ConstantBandwidth
 from simulator.core.environment import TRANSFER_DONE, Call, Environment
 from simulator.core.errors import CoreError
-from simulator.core.transfer import Transfer
-
+from simulator.core.transfer import Transfer, operations_of
 
 _Entry = tuple[float, int, Transfer]
 """Entry of a channel's heap: (tag, order of joining, transfer)."""
@@ -32,9 +31,9 @@ class Channel:
     """Bandwidth shared by the transfers that are on it.
 
     A transfer of n operations of b bytes that is alone takes
-    ``latency_s + n * (per_operation_s + b / bandwidth)`` where the bandwidth is constant. Where it varies, the
-    overhead of an operation is the work that ``per_operation_s`` makes at the mean bandwidth: it takes longer
-    when the bandwidth is low, and it is shared like bytes.
+    ``latency_s + n * (per_operation_s + b / bandwidth)`` where the bandwidth is constant. Where it varies,
+    the overhead of an operation is the work that ``per_operation_s`` makes at the mean bandwidth: it takes
+    longer when the bandwidth is low, and it is shared like bytes.
 
     Parameters
     ----------
@@ -160,19 +159,19 @@ class Channel:
         n_bytes, operation_bytes
             As in `transfer`.
         idle
-            Assume an idle channel at its mean bandwidth; otherwise the bandwidth as it will be, shared all the
-            while with the transfers that are active now.
+            Assume an idle channel at its mean bandwidth; otherwise the bandwidth as it will be, shared all
+            the while with the transfers that are active now.
         after_s
             Time from now until it would start.
         """
-        work = n_bytes + -(-n_bytes // operation_bytes) * self.operation_overhead_bytes
+        work = n_bytes + operations_of(n_bytes, operation_bytes) * self.operation_overhead_bytes
         if idle:
             return self.latency_s + work / self.bandwidth.mean_bytes_per_s
         start_s = self.env._now + after_s
         return self.bandwidth.time_for(start_s + self.latency_s, work * (1.0 + self._weights)) - start_s
 
     def reach_s(self, transfer: Transfer, work: float) -> float:
-        """Return when `transfer` has done `work` more if the transfers on the channel stay; see `Transfer`."""
+        """Return when `transfer` has done `work` more if the present ones stay; see `Transfer`."""
         weights = self._weights + (0.0 if transfer._active else transfer.weight)
         start_s = max(self.env._now, transfer._join_s)
         return self.bandwidth.time_for(start_s, work * weights / transfer.weight)
@@ -229,14 +228,18 @@ class Channel:
         if transfer._event is not None:
             transfer._event.succeed(transfer)
 
-    def retag(self, transfer: Transfer, less_work: float) -> None:
-        """Take work off a transfer that has not ended; use `Transfer.shorten`."""
-        transfer._work -= less_work
-        if transfer._active:
-            self._advance(self.env._now)
-            transfer._tag -= less_work / transfer.weight
+    def retag(self, transfer: Transfer, work: float) -> None:
+        """Give a transfer that has not ended less work in all; use `Transfer.shorten`."""
+        less_work = transfer._work - work
+        transfer._work = work
+        if not transfer._active:
+            return
+        self._advance(self.env._now)
+        tag = transfer._tag - less_work / transfer.weight
+        if tag < transfer._tag:  # else its entry would be there twice
+            transfer._tag = tag
             self._joined += 1
-            heappush(self._heap, (transfer._tag, self._joined, transfer))
+            heappush(self._heap, (tag, self._joined, transfer))
             self._rearm()
 
     def _join(self, transfer: Transfer) -> None:

@@ -62,8 +62,7 @@ class Transfer:
                 f"channel {channel.name!r}: cannot transfer in operations of {operation_bytes!r} bytes"
             )
         else:
-            # A quotient that is whole but for rounding must not leave one more operation of next to no bytes.
-            operations = ceil(n_bytes / operation_bytes * (1.0 - 1e-13))
+            operations = operations_of(n_bytes, operation_bytes)
         self.channel = channel
         """The channel that carries it."""
         self.bytes = n_bytes
@@ -160,27 +159,30 @@ class Transfer:
     def reach_s(self, n_bytes: float) -> float:
         """Return when `progress_bytes` reaches `n_bytes` if the transfers on the channel stay as they are.
 
-        Unlike `predicted_end_s` it does not look ahead to their ends: an estimate, as a system under way would
-        make it from the present rate.
+        Unlike `predicted_end_s` it does not look ahead to their ends: an estimate, as a system under way
+        would make it from the present rate.
         """
         if self.ended_s is not None:
             return self.ended_s
         return self.channel.reach_s(self, max(0.0, self._work_of(n_bytes) - self._progress()))
 
     def shorten(self, n_bytes: float) -> None:
-        """Make do with the first `n_bytes` bytes; it is done at once where they have arrived already.
+        """Make do with the first `n_bytes` bytes.
 
-        Without effect where it has ended or has no more bytes than that.
+        Where they have arrived already, what has arrived is all, and it is done at once: `on_done` is called
+        later in this instant. Without effect where it has ended or has no more bytes than that.
         """
         if self.ended_s is not None or n_bytes >= self.bytes:
             return
-        n_bytes = max(n_bytes, self.progress_bytes())
-        operations = ceil(n_bytes / self.operation_bytes * (1.0 - 1e-13))
+        progress = self._progress()
+        arrived = self._bytes_of(progress)
+        operations = operations_of(n_bytes, self.operation_bytes)
         work = n_bytes + operations * self.channel.operation_overhead_bytes
-        less_work = self._work - max(work, self._progress())
-        self.bytes = n_bytes
-        self.operations = operations
-        self.channel.retag(self, less_work)
+        if n_bytes <= arrived or (self._active and work - progress <= self._slack()):
+            operations = max(operations, self.operations_done())
+            n_bytes, work = max(n_bytes, arrived), progress
+        self.bytes, self.operations = n_bytes, operations
+        self.channel.retag(self, work)
 
     def cancel(self) -> float:
         """Stop it and return how many bytes have arrived; it leaves the channel to the others at once.
@@ -227,3 +229,11 @@ class Transfer:
             return n_bytes * ((full + overhead) / full)
         last = self.bytes - before
         return min(self._work - (last + overhead) * ((self.bytes - n_bytes) / last), self._work)
+
+
+def operations_of(n_bytes: float, operation_bytes: float) -> int:
+    """Return how many operations `n_bytes` take.
+
+    A quotient that is whole but for rounding must not leave one more operation of next to no bytes.
+    """
+    return ceil(n_bytes / operation_bytes * (1.0 - 1e-13))

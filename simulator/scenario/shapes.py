@@ -99,7 +99,7 @@ def keys(annotation: Any, value: Any) -> list[str]:
     """Return the keys that may stand in the mapping `value`; those that do, in a mapping by name."""
     if choice := choice_of(annotation):
         value = choice.expand(value)
-        tag = choice.pick(value)
+        tag = choice.pick(value) if value else None
         tags = [tag] if tag is not None else list(choice.members)
         inner = [name for tag in tags for name in keys(choice.members[tag], value)]
         return list(dict.fromkeys([choice.key, *inner] if choice.key else inner))
@@ -118,7 +118,7 @@ def narrow(annotation: Any, value: Any, key: str = "") -> Any:
         return annotation
     value = choice.expand(value)
     tag = choice.pick(value)
-    if tag is None or (key and not isinstance(value, dict)):
+    if tag is None or (key and not (value and isinstance(value, dict))):
         having = (tag for tag, member in choice.members.items() if key in keys(member, value))
         tag = next(having, tag) if key else tag
     return None if tag is None else narrow(choice.members[tag], value, key)

@@ -166,8 +166,10 @@ def _fault(annotation: Any, document: Document, base: Path_, detail: ErrorDetail
             known = shapes.keys(around, document.at(path[:-1]))
             return document.fault(path, unknown_name("key", str(steps[-1]), known), key=True)
         case "choice":
-            choice = _annotation_at(annotation, document.at(base), steps)
-            return _choice_fault(cast(Choice, shapes.choice_of(choice)), document, path, value)
+            choice = shapes.choice_of(_annotation_at(annotation, document.at(base), steps))
+            while choice is not None and not choice.key:
+                choice = shapes.choice_of(choice.members[str(choice.pick(value))])
+            return _choice_fault(cast(Choice, choice), document, path, value)
         case "literal_error":
             allowed = typing.get_args(
                 shapes.narrow(_annotation_at(annotation, document.at(base), steps), value)

@@ -90,6 +90,7 @@ def build_service(
     prefix_block_tokens: int,
     streams: Streams,
     record_intervals: bool,
+    step_by_step: bool,
 ) -> ServiceRuntime:
     """Build replicas, KV caches and router of one service.
 
@@ -163,6 +164,7 @@ def build_service(
                 streams.stream(f"{name}/batching/{port}"),
                 runtime.finish,
                 runtime.intervals,
+                step_by_step,
             )
         )
     return runtime

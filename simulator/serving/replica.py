@@ -58,6 +58,8 @@ class Replica:
         Told each sequence that has ended.
     intervals
         Table that gets a row per run; None: nothing is recorded.
+    step_by_step
+        Make every run one step long: the slow reference that the closed form is checked against.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Replica:
         rng: np.random.Generator,
         on_finish: Callable[[Sequence], None],
         intervals: Table | None,
+        step_by_step: bool = False,
     ) -> None:
         self.env = env
         self.index = index
@@ -87,6 +90,7 @@ class Replica:
         self.rng = rng
         self.on_finish = on_finish
         self.intervals = intervals
+        self.step_by_step = step_by_step
         self.outstanding_tokens = 0
         """Prompt and answer tokens of all unfinished requests sent here."""
         self.busy_s = 0.0
@@ -378,8 +382,10 @@ class Replica:
                 step_s += extra_s
             if steps > 1 and chunks[0][0].load is not None:
                 steps = self._race_steps(chunks[0][0], take, steps, step_s, growth_s)
-        if n:
-            steps = self._longest(steps) if steps > 1 else steps
+        if self.step_by_step:
+            steps = 1
+        elif n and steps > 1:
+            steps = self._longest(steps)
         self._chunks = chunks
         self._left = left
         self._yields = yields

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -41,7 +42,11 @@ def test_time_for_is_the_first_time_and_exact_at_change_points() -> None:
     assert trace.time_for(0.0, 13000.0) == 400.0
     assert trace.time_for(1.5, 30.0) == 4.0
     assert trace.time_for(1.5, 130.0) == 5.0
-    assert trace.time_for(1.5, 1e-300) == 3.0  # nothing passes before
+    assert trace.time_for(1.5, 3e-6) == pytest.approx(3.0 + 1e-7, rel=1e-15)  # nothing passes before 3
+    # A last bit too much at the start of a pause does not wait for its end.
+    assert trace.time_for(0.9, 100.0 * (1.0 - 0.9)) == 1.0
+    assert trace.time_for(0.5, math.nextafter(50.0, 51.0)) == 1.0
+    assert trace.time_for(0.5, math.nextafter(50.0 + 130.0, 181.0)) == 5.0
     assert trace.time_for(402.0, 30.0 + 100.0) == 405.0
 
 
@@ -62,7 +67,7 @@ def exact_integral(trace: TraceBandwidth, start_s: float, end_s: float) -> float
     total = Fraction(0)
     cycle = int(Fraction(start_s) / period)
     while cycle * period < Fraction(end_s):
-        for (a, b), value in zip(zip(points, points[1:], strict=False), trace._values, strict=True):
+        for (a, b), value in zip(pairwise(points), trace._values, strict=True):
             low, high = max(cycle * period + a, Fraction(start_s)), min(cycle * period + b, Fraction(end_s))
             total += max(high - low, Fraction(0)) * Fraction(value)
         cycle += 1

@@ -181,6 +181,63 @@ def test_cancel_of_the_last_one_leaves_nothing_pending() -> None:
     assert env.now == 1.25
 
 
+def test_shorten_ends_earlier_and_speeds_up_the_others() -> None:
+    env, log = Environment(), Log()
+    channel = Channel(env, ConstantBandwidth(100.0), per_operation_s=0.1)
+    a = channel.transfer(400.0, operation_bytes=40.0, on_done=lambda t: log.append(("a", env.now)))
+    b = channel.transfer(200.0, operation_bytes=200.0, on_done=lambda t: log.append(("b", env.now)))
+    at(env, 1.0, lambda: a.shorten(80.0))  # one operation of 50 work is done, one is left
+    at(env, 1.5, lambda: log.append(("a has", a.progress_bytes())))
+    env.run()
+    assert log == [("a has", 60.0), ("a", 2.0), ("b", 3.1)]
+    assert (a.bytes, a.operations, a.operations_done(), b.bytes) == (80.0, 2, 2, 200.0)
+    assert channel.moved_bytes == 280.0
+
+
+def test_shorten_to_what_has_arrived_is_done_at_once() -> None:
+    env, log = Environment(), Log()
+    channel = Channel(env, ConstantBandwidth(100.0), per_operation_s=0.1)
+    a = channel.transfer(400.0, operation_bytes=40.0, on_done=lambda t: log.append(("a", env.now)))
+    at(env, 1.25, lambda: a.shorten(40.0))  # two and a half operations have arrived
+    env.run()
+    assert log == [("a", 1.25)]
+    assert (a.done, a.bytes, a.progress_bytes(), a.operations_done()) == (True, 100.0, 100.0, 2)
+    a.shorten(1.0)  # ended: no effect
+    assert a.bytes == 100.0
+
+
+def test_shorten_in_the_latency_and_by_nothing() -> None:
+    env = Environment()
+    channel = Channel(env, ConstantBandwidth(100.0), latency_s=1.0)
+    a, b, c = (channel.transfer(100.0, operation_bytes=50.0) for _ in range(3))
+    a.shorten(50.0)
+    b.shorten(100.0)
+    c.shorten(0.0)
+    env.run()
+    assert [(t.ended_s, t.bytes, t.operations) for t in (a, b, c)] == [
+        (2.0, 50.0, 1),
+        (2.5, 100.0, 2),
+        (1.0, 0.0, 0),
+    ]
+
+
+def test_estimates_from_the_present_state() -> None:
+    env = Environment()
+    channel = Channel(env, ConstantBandwidth(100.0), latency_s=0.5, per_operation_s=0.1)
+    assert channel.estimate_s(200.0, 100.0) == channel.estimate_s(200.0, 100.0, idle=True) == 0.5 + 2.2
+    a = channel.transfer(200.0, operation_bytes=100.0)
+    assert (a.reach_s(100.0), a.reach_s(200.0)) == pytest.approx((1.6, 2.7))
+    b = channel.transfer(1000.0)
+    env.run(until=1.0)
+    assert channel.estimate_s(200.0, 100.0) == pytest.approx(0.5 + 3 * 2.2)
+    assert channel.estimate_s(200.0, 100.0, idle=True) == 0.5 + 2.2
+    assert a.reach_s(100.0) == pytest.approx(0.5 + 2 * 1.1)
+    assert b.reach_s(1000.0) == pytest.approx(0.5 + 2 * 10.1)  # not aware that the other one will have gone
+    assert b.predicted_end_s() == pytest.approx(0.5 + 10.1 + 2.2)
+    env.run()
+    assert b.reach_s(1.0) == b.ended_s
+
+
 def test_completed_at_the_instant_of_a_step_end_is_seen_by_it_but_not_by_a_plain_event() -> None:
     env, log = Environment(), Log()
     channel = Channel(env, ConstantBandwidth(10.0))
@@ -314,8 +371,8 @@ def test_looking_changes_nothing() -> None:
         channel = Channel(env, TraceBandwidth([0.0, 0.3], [1.1, 2.3], 0.7), per_operation_s=0.01)
         transfers = []
         for k in range(40):
-            at(env, k * 0.17, lambda k=k: transfers.append(channel.transfer(0.1 + k % 7 / 9, 0.1)))  # type:
-            ignore[misc]
+            n_bytes = 0.1 + k % 7 / 9
+            at(env, k * 0.17, lambda n=n_bytes: transfers.append(channel.transfer(n, 0.1)))  # type: ignore[misc]
         if look:
             for k in range(500):
                 at(env, k * 0.0217, lambda: [(t.progress_bytes(), t.predicted_end_s()) for t in transfers])
@@ -372,5 +429,5 @@ def test_channels_that_make_no_sense_are_refused(kwargs: dict[str, float]) -> No
 
 
 def test_more_bytes_than_there_are_never_arrive() -> None:
-    with pytest.raises(CoreError, match="never has 11.0"):
+    with pytest.raises(CoreError, match="never has 11"):
         Channel(Environment(), ConstantBandwidth(1.0)).transfer(10.0).earliest(11.0)

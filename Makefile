@@ -1,0 +1,43 @@
+# Two commands on a fresh machine: `make run` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run
+TEST_STAMP := $(VENV)/.test
+
+.PHONY: run test test-slow lint types bench clean
+.DELETE_ON_ERROR:
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hetsim needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(TEST_STAMP): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@ $(RUN_STAMP)
+
+run: $(RUN_STAMP)  ## the demonstration study: tables on the terminal, plots under runs/demo/
+	$(BIN)/python -m simulator.demo --out runs/demo
+
+test: $(TEST_STAMP)  ## the whole fast suite
+	$(BIN)/python -m pytest -n auto
+
+test-slow: $(TEST_STAMP)  ## long studies
+	$(BIN)/python -m pytest -m slow
+
+lint: $(TEST_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(TEST_STAMP)
+	$(BIN)/mypy
+
+bench: $(RUN_STAMP)  ## speed, as ratios to bare SimPy timeouts measured in the same run
+	$(BIN)/python -m simulator.bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

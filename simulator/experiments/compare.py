@@ -1,0 +1,323 @@
+"""The same arrivals under several variants of a scenario: means, intervals, and paired differences.
+
+Variants share seed and replications, so that they see the same random numbers (common random numbers). What
+they differ by is then much better known than what each one yields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from devices.errors import Fault, InputError
+from simulator.experiments.execution import Job, Outcome, bad_input, run_jobs
+from simulator.experiments.folders import slug, whole_folder
+from simulator.experiments.identity import identify
+from simulator.experiments.run_store import FORMAT, MANIFEST, to_json, versions
+from simulator.experiments.statistics import Estimate, batch_means, over_replications
+from simulator.scenario.load import load_scenario, resolver
+from simulator.scenario.spec import Scenario
+
+if TYPE_CHECKING:
+    import pandas
+
+COMPARISON = "comparison.json"
+"""In a comparison's folder: what `hetsim compare --json` prints."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant of the scenario and what its runs came to."""
+
+    label: str
+    """Its values, joined; empty where nothing is varied."""
+    values: Mapping[str, str]
+    """Value by path, as YAML text."""
+    scenario: Scenario
+    """The scenario with these values."""
+    outcomes: Sequence[Outcome] = ()
+    """One per replication."""
+    folders: Sequence[str] = ()
+    """Run folder of each replication, inside the output folder; empty where none was written."""
+
+    @cached_property
+    def statistics(self) -> dict[str, Estimate]:
+        """Mean over the replications of each figure of the summary, by its dotted path."""
+        flat = [flatten(outcome.summary) for outcome in self.outcomes if outcome.summary is not None]
+        return {path: over_replications([one.get(path) for one in flat]) for path in (flat[0] if flat else ())}
+
+    @property
+    def failed(self) -> bool:
+        """Whether at least one replication has failed."""
+        return any(outcome.failure is not None for outcome in self.outcomes)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variants of one scenario under the same arrivals; the first one is the baseline."""
+
+    name: str
+    """Name of the scenario."""
+    vary: Mapping[str, Sequence[str]]
+    """Values by path."""
+    replications: int
+    """Independent repetitions of each variant."""
+    variants: Sequence[Variant]
+    """In the order of the values, the last path varying fastest."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where it was written; None where it was not."""
+
+    def differences(self, variant: Variant) -> dict[str, Estimate]:
+        """Return what `variant` differs by from the first one, paired, by the figure's dotted path.
+
+        With several replications: the mean over replications, for every figure. With one: the mean over the
+        requests that both completed, for TTFT and E2E, with an interval by batch means in order of arrival.
+        """
+        pairs = list(zip(self.variants[0].outcomes, variant.outcomes, strict=True))
+        if self.replications == 1:
+            return _request_differences(*pairs[0])
+        flat = [
+            (flatten(base.summary), flatten(other.summary))
+            for base, other in pairs
+            if base.summary is not None and other.summary is not None
+        ]
+        if not flat:
+            return {}
+        return {
+            path: over_replications(
+                [
+                    None if base.get(path) is None or other.get(path) is None else other[path] - base[path]  # type: ignore[operator]
+                    for base, other in flat
+                ]
+            )
+            for path in flat[0][0]
+        }
+
+    def as_data(self) -> list[dict[str, Any]]:
+        """Return one object per variant, ready for JSON."""
+        rows = []
+        for number, variant in enumerate(self.variants):
+            row: dict[str, Any] = {"variant": dict(variant.values)}
+            row["status"] = "failed" if variant.failed else "succeeded"
+            row["seed"] = variant.scenario.seed
+            row["replications"] = self.replications
+            if self.replications == 1:
+                row["summary"] = variant.outcomes[0].summary
+            else:
+                row["statistics"] = {path: it.as_data() for path, it in variant.statistics.items()}
+            if number:
+                row["difference"] = {path: it.as_data() for path, it in self.differences(variant).items()}
+            failures = [
+                {"replication": replication, "stage": it.stage, "type": it.type, "message": it.message}
+                for replication, outcome in enumerate(variant.outcomes)
+                if (it := outcome.failure) is not None
+            ]
+            if failures:
+                row["failures"] = failures
+            rows.append(row)
+        return rows
+
+    def frame(self) -> pandas.DataFrame:
+        """Return one row per run: the varied values, the replication, the status, every figure of the summary."""
+        import pandas  # noqa: PLC0415 (slow import)
+
+        return pandas.DataFrame(
+            [
+                {
+                    **variant.values,
+                    "replication": replication,
+                    "status": "succeeded" if outcome.failure is None else "failed",
+                    **flatten(outcome.summary or {}),
+                }
+                for variant in self.variants
+                for replication, outcome in enumerate(variant.outcomes)
+            ]
+        )
+
+
+def compare(
+    scenario: Path,
+    vary: Mapping[str, Sequence[object]],
+    overrides: Iterable[str] = (),
+    *,
+    replications: int = 1,
+    executor: Executor | None = None,
+    out: Path | None = None,
+    command: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda message: None,
+) -> Comparison:
+    """Run every combination of the values of `vary`, each under the same arrivals.
+
+    Parameters
+    ----------
+    scenario
+        Scenario file.
+    vary
+        Values by path of the scenario; a text is read as YAML. Empty: the scenario alone.
+    overrides
+        ``PATH=VALUE`` texts that hold for every variant.
+    replications
+        Independent repetitions of each variant.
+    executor
+        Where to run them; None: in this process.
+    out
+        Folder for the results: one run folder per replication where nothing is varied, else one folder
+        ``<name>-compare-<hash8>`` with a run folder per variant and replication and `COMPARISON`. None:
+        nothing is written.
+    command
+        What the user typed, for the manifests.
+    progress
+        Called with a line whenever a run has ended.
+
+    Raises
+    ------
+    InputError
+        With every fault of every variant at once; nothing is written then.
+    """
+    overrides = tuple(overrides)
+    variants = plan(scenario, vary, overrides)
+    base = scenario.parent
+    resolve = resolver(base)
+    name = load_scenario(scenario, overrides).name if vary else variants[0].scenario.name
+    parent: Path | None = None
+    if out is not None:
+        identities = [
+            [identify(variant.scenario, resolve, number).content_hash for number in range(replications)]
+            for variant in variants
+        ]
+        if vary:
+            whole = hashlib.sha256(json.dumps(identities).encode()).hexdigest()
+            parent = out / f"{slug(name)}-compare-{whole[:8]}"
+            variants = [replace(it, folders=_folders(it.label, replications)) for it in variants]
+        else:
+            folders = [f"{slug(name)}-{content[:8]}" for content in identities[0]]
+            variants = [replace(variants[0], folders=folders)]
+    with whole_folder(parent) if parent is not None else nullcontext(out) as target:
+        jobs = [
+            Job(
+                variant.scenario,
+                number,
+                base,
+                target / variant.folders[number] if target is not None else None,
+                tuple(command),
+            )
+            for variant in variants
+            for number in range(replications)
+        ]
+        labels = [(variant.label, number) for variant in variants for number in range(replications)]
+
+        def report(number: int, outcome: Outcome) -> None:
+            label, replication = labels[number]
+            what = ", ".join(
+                part for part in (label, f"replication {replication}" if replications > 1 else "") if part
+            )
+            end = "failed" if outcome.failure else f"{outcome.effort.wall_s:.1f} s"
+            progress(f"[{number + 1}/{len(jobs)}] {what or name}: {end}")
+
+        outcomes = run_jobs(jobs, executor, report)
+        if error := bad_input(outcomes):
+            raise error
+        variants = [
+            replace(variant, outcomes=outcomes[number * replications : (number + 1) * replications])
+            for number, variant in enumerate(variants)
+        ]
+        shown = {path: [as_yaml(value) for value in values] for path, values in vary.items()}
+        comparison = Comparison(name, shown, replications, variants, parent or out)
+        if parent is not None and target is not None:
+            _write(comparison, target, command)
+    return comparison
+
+
+def plan(scenario: Path, vary: Mapping[str, Sequence[object]], overrides: Iterable[str]) -> list[Variant]:
+    """Return the variants, loaded and checked but not run; every fault of every one is raised at once."""
+    faults: list[Fault] = []
+    for path, values in vary.items():
+        texts = [as_yaml(value) for value in values]
+        faults += [
+            Fault(f"{text or 'an empty value'} stands there {texts.count(text)} times", path, "--vary")
+            for text in dict.fromkeys(texts)
+            if texts.count(text) > 1
+        ]
+        if not texts:
+            faults.append(Fault("has no value", path, "--vary"))
+    variants = []
+    for combination in itertools.product(*([as_yaml(value) for value in values] for values in vary.values())):
+        values = dict(zip(vary, combination, strict=True))
+        try:
+            loaded = load_scenario(
+                scenario, (*overrides, *(f"{path}={value}" for path, value in values.items()))
+            )
+        except InputError as error:
+            faults += error.faults
+        else:
+            variants.append(Variant(", ".join(combination), values, loaded))
+    if faults:
+        raise InputError(list(dict.fromkeys(faults)))
+    return variants
+
+
+def as_yaml(value: object) -> str:
+    """Return a value as YAML text; a text is YAML already."""
+    return value.strip() if isinstance(value, str) else json.dumps(value)
+
+
+def flatten(data: Mapping[str, Any] | None, prefix: str = "") -> dict[str, float | None]:
+    """Return the figures of a summary by dotted path; texts are left out, seeds too."""
+    flat: dict[str, float | None] = {}
+    for key, value in (data or {}).items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{path}.")
+        elif value is None or (isinstance(value, int | float) and path != "seed"):
+            flat[path] = value
+    return flat
+
+
+def _request_differences(base: Outcome, other: Outcome) -> dict[str, Estimate]:
+    differences: dict[str, Estimate] = {}
+    for service in base.latencies.keys() & other.latencies.keys():
+        first, second = base.latencies[service], other.latencies[service]
+        _, here, there = np.intersect1d(first.key, second.key, assume_unique=True, return_indices=True)
+        order = np.argsort(first.arrival_s[here], kind="stable")
+        here, there = here[order], there[order]
+        for metric in ("ttft_s", "e2e_s"):
+            values = getattr(second, metric)[there] - getattr(first, metric)[here]
+            differences[f"services.{service}.{metric}.mean"] = batch_means(values[~np.isnan(values)])
+    return dict(sorted(differences.items()))
+
+
+def _folders(label: str, replications: int) -> list[str]:
+    # the hash keeps labels apart that differ only by characters that no file name can have
+    plain = slug(label)
+    if plain != label:
+        plain += "-" + hashlib.sha256(label.encode()).hexdigest()[:4]
+    return [f"{plain}-r{number}" if replications > 1 else plain for number in range(replications)]
+
+
+def _write(comparison: Comparison, folder: Path, command: Sequence[str]) -> None:
+    manifest = {
+        "format": FORMAT,
+        "kind": "comparison",
+        "name": comparison.name,
+        "status": "failed" if any(variant.failed for variant in comparison.variants) else "succeeded",
+        "command": list(command),
+        "versions": versions(),
+        "replications": comparison.replications,
+        "vary": comparison.vary,
+        "variants": [
+            {"label": variant.label, "variant": variant.values, "runs": list(variant.folders)}
+            for variant in comparison.variants
+        ],
+    }
+    (folder / COMPARISON).write_text(to_json(comparison.as_data()), encoding="utf-8")
+    (folder / MANIFEST).write_text(to_json(manifest), encoding="utf-8")

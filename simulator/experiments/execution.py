@@ -1,0 +1,160 @@
+"""Running simulations: one after another in this process, or through an executor. There is one path for both."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.errors import InputError
+from simulator.core import Table
+from simulator.experiments.identity import identify
+from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
+from simulator.metrics.summary import COMPLETED
+from simulator.scenario.load import resolver
+from simulator.scenario.spec import Scenario
+from simulator.world import simulate
+
+WORKLOAD_STRIDE = 1 << 40
+"""Distance between the keys of two workloads' requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run to be done."""
+
+    scenario: Scenario
+    """What to simulate."""
+    replication: int
+    """Number of the replication."""
+    base: Path
+    """Folder of the scenario file: paths inside count from there."""
+    store: Path | None = None
+    """Run folder to write; None: nothing is written."""
+    command: tuple[str, ...] = ()
+    """What the user typed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestLatencies:
+    """Latencies of one service's requests, so that those of two runs can be paired."""
+
+    key: NDArray[np.int64]
+    """Shape (n,), ascending. Workload and number of each request; equal in runs that share arrivals."""
+    arrival_s: NDArray[np.float64]
+    """Shape (n,). Arrival times."""
+    ttft_s: NDArray[np.float64]
+    """Shape (n,). Time to first token; NaN where the request was not completed."""
+    e2e_s: NDArray[np.float64]
+    """Shape (n,). End-to-end latency; NaN where the request was not completed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a run came to; light enough to travel between processes."""
+
+    summary: dict[str, Any] | None
+    """Summary of the run; None where it failed."""
+    latencies: dict[str, RequestLatencies]
+    """By service; empty where it failed."""
+    notes: tuple[str, ...]
+    """What a reader must know."""
+    failure: Failure | None
+    """Why there is no summary."""
+    effort: Effort
+    """What it took."""
+
+
+def execute(job: Job) -> Outcome:
+    """Do one run and, where asked to, write its folder. A failure is data; only Ctrl-C and the like get out."""
+    resolve = resolver(job.base)
+    started = time.perf_counter()
+    stage, failure, result = "simulate", None, None
+    summary: dict[str, Any] | None = None
+    latencies: dict[str, RequestLatencies] = {}
+    try:
+        result = simulate(job.scenario, job.replication, resolve)
+        stage = "summarize"
+        summary = result.summary()
+        order = {name: index for index, name in enumerate(job.scenario.workloads)}
+        latencies = {name: request_latencies(table, order) for name, table in result.requests.items()}
+    except Exception as error:
+        failure = _failure(stage, error)
+    effort = Effort(time.perf_counter() - started, peak_memory_bytes())
+    if job.store is not None and not (failure and failure.faults):  # bad input leaves nothing behind
+        try:
+            identity = identify(job.scenario, resolve, job.replication)
+            what = failure or result
+            assert what is not None
+            write_run(job.store, job.scenario, job.replication, identity, effort, job.command, what)
+        except Exception as error:
+            failure = failure or _failure("store", error)
+    notes = result.notes if result is not None else ()
+    return Outcome(None if failure else summary, {} if failure else latencies, notes, failure, effort)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    executor: Executor | None = None,
+    progress: Callable[[int, Outcome], None] = lambda number, outcome: None,
+) -> list[Outcome]:
+    """Do all `jobs` and return what they came to, in their order.
+
+    Parameters
+    ----------
+    executor
+        Where to run them; None: here, one after another.
+    progress
+        Called with the number and the outcome of each job, in their order.
+    """
+    futures = [executor.submit(execute, job) for job in jobs] if executor is not None else []
+    outcomes: list[Outcome] = []
+    try:
+        for number, job in enumerate(jobs):
+            outcomes.append(_received(futures[number]) if futures else execute(job))
+            progress(number, outcomes[-1])
+    finally:
+        for future in futures:
+            future.cancel()
+    return outcomes
+
+
+def _received(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except Exception as error:  # the worker itself is gone, for instance killed for its memory
+        return Outcome(None, {}, (), _failure("execute", error), Effort(0.0, None))
+
+
+def bad_input(outcomes: Sequence[Outcome]) -> InputError | None:
+    """Return every fault that runs found in their inputs, each once; None where there is none."""
+    faults = [fault for outcome in outcomes if outcome.failure for fault in outcome.failure.faults]
+    return InputError(list(dict.fromkeys(faults))) if faults else None
+
+
+def request_latencies(requests: Table, workloads: dict[str, int]) -> RequestLatencies:
+    """Return the latencies of a service's requests; `workloads` numbers the scenario's workloads."""
+    numbers = np.array([workloads[name] for name in requests.column("workload")], dtype=np.int64)
+    key = numbers * WORKLOAD_STRIDE + requests.column("request")
+    order = np.argsort(key)
+    arrival = requests.column("arrival_s")
+    done = requests.column("status") == COMPLETED
+
+    def since_arrival(name: str) -> NDArray[np.float64]:
+        return np.where(done, requests.column(name) - arrival, np.nan)[order]
+
+    return RequestLatencies(
+        key[order], arrival[order], since_arrival("first_token_s"), since_arrival("finish_s")
+    )
+
+
+def _failure(stage: str, error: Exception) -> Failure:
+    faults = error.faults if isinstance(error, InputError) else ()
+    return Failure(stage, type(error).__name__, str(error), traceback.format_exc(), faults)

@@ -1,0 +1,88 @@
+"""Folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from devices.errors import Fault, InputError
+
+UNFINISHED_MARK = ".unfinished-"
+"""In the name of a folder that is being written; where no process writes it, its run was killed."""
+REPLACED_MARK = ".replaced-"
+"""In the name of a folder that a newer one has replaced and that is about to be deleted."""
+
+_ATTEMPTS = 10
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Give a folder to write into that becomes `final` when the block ends well.
+
+    It stands beside `final` under a hidden name, so that the last step is one rename. A folder that is already
+    at `final` is renamed away first and then deleted: `final` is at every moment the old folder, absent for the
+    blink between two renames, or the new one. Where the block fails nothing is left, nor are parents that had
+    to be made.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be made.
+    """
+    missing = [parent for parent in final.parents if not parent.exists()]
+    unfinished = _sibling(final, UNFINISHED_MARK)
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        _remove_empty(missing)
+        raise InputError(
+            Fault(f"no folder can be made here: {error.strerror}", file=str(final.parent))
+        ) from error
+    try:
+        yield unfinished
+        _move_in(unfinished, final)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _remove_empty(missing)
+        raise
+
+
+def is_leftover(folder: Path) -> bool:
+    """Tell whether a folder was left by a run that was killed."""
+    return folder.name.startswith(".") and (UNFINISHED_MARK in folder.name or REPLACED_MARK in folder.name)
+
+
+def slug(text: str) -> str:
+    """Return `text` as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "run"
+
+
+def _sibling(final: Path, mark: str) -> Path:
+    return final.with_name(f".{final.name}{mark}{secrets.token_hex(4)}")
+
+
+def _move_in(unfinished: Path, final: Path) -> None:
+    for attempt in range(_ATTEMPTS):
+        replaced = _sibling(final, REPLACED_MARK)
+        with suppress(FileNotFoundError):
+            os.rename(final, replaced)
+        try:
+            os.rename(unfinished, final)
+        except OSError:  # another process has put its folder there between the two renames
+            if attempt == _ATTEMPTS - 1 or not final.exists():
+                raise
+        else:
+            return
+        finally:
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:  # the innermost comes first
+        with suppress(OSError):
+            folder.rmdir()

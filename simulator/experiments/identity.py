@@ -1,0 +1,98 @@
+"""What a run depends on, as one hash: the same on every machine, another one where an input differs.
+
+It covers the scenario with every default written out, the replication, and the content of each catalogue and
+workload file that the scenario names. Where those files lie does not count, nor does the version of hetsim:
+the manifest has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from simulator.scenario.load import to_data
+from simulator.scenario.spec import Scenario
+from simulator.serving.engines import load_engine
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a run depends on."""
+
+    content_hash: str
+    """SHA-256 in hexadecimal."""
+    files: dict[str, str]
+    """SHA-256 of each file, by its name in the project or as the scenario names it."""
+
+    @property
+    def short(self) -> str:
+        """The beginning of the hash, as it stands in a folder's name."""
+        return self.content_hash[:8]
+
+
+def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: int = 0) -> Identity:
+    """Return what a run of `scenario` depends on.
+
+    Parameters
+    ----------
+    resolve
+        Turns a path of the scenario into a file.
+
+    Raises
+    ------
+    OSError
+        Where a file that the scenario names cannot be read.
+    """
+    catalogue = {name: _digest(file) for name, file in sorted(catalogue_files(scenario).items())}
+    named: dict[str, str] = {}
+
+    def without_places(data: Any) -> Any:
+        """Put the content of a file in the place of its path."""
+        if isinstance(data, dict):
+            return {
+                key: read(value) if key == "path" and isinstance(value, str) else without_places(value)
+                for key, value in data.items()
+            }
+        return [without_places(item) for item in data] if isinstance(data, list | tuple) else data
+
+    def read(path: str) -> str:
+        named[path] = _digest(resolve(path))
+        return named[path]
+
+    inputs = {
+        "scenario": without_places(to_data(scenario)),
+        "replication": replication,
+        "files": catalogue,
+    }
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
+    return Identity(hashlib.sha256(text.encode()).hexdigest(), catalogue | named)
+
+
+def catalogue_files(scenario: Scenario) -> dict[str, Traversable]:
+    """Return the catalogue files that a scenario stands on, by their name in the project."""
+    return dict(_catalogue_files(scenario))
+
+
+def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Traversable]]:
+    for device in [*scenario.devices.values(), *scenario.links.values()]:
+        file = f"{device.profile}.yaml"
+        yield f"devices/catalog/{file}", files("devices") / "catalog" / file
+    for service in scenario.services.values():
+        for kind, name in (("models", service.model), ("engines", load_engine(service.engine).name)):
+            file = f"{name}.yaml"
+            yield (
+                f"simulator/serving/catalog/{kind}/{file}",
+                files("simulator") / "serving" / "catalog" / kind / file,
+            )
+
+
+def _digest(file: Traversable) -> str:
+    # universal newlines would cost a copy of large traces; what a version-control checkout may change are
+    # only the ends of lines
+    return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()

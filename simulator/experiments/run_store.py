@@ -1,0 +1,307 @@
+"""Run folders: everything that a run was made of and has left behind, whole or not at all.
+
+``<out>/<name>-<hash8>/`` holds
+
+``manifest.json``
+    Command, versions, seed, replication, content hash of all inputs, status, wall time, peak memory.
+``scenario.resolved.yaml``
+    The scenario with every default written out.
+``summary.json``
+    The summary as `hetsim run --json` prints it.
+``requests.parquet``
+    One row per request of all services (column ``service``); a tier's columns are null where the service lacks
+    that tier.
+``devices.parquet``
+    One row per run of engine steps: service, device, replica, from when to when, energy and more.
+``totals.parquet``
+    One row per device: busy time, energy and bytes over the whole run.
+
+A failed run has a manifest, whose ``failure`` tells stage, type, message and traceback, and its scenario.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devices.errors import Fault, InputError
+from simulator.core import TEXT, Table
+from simulator.experiments.folders import whole_folder
+from simulator.experiments.identity import Identity
+from simulator.metrics.summary import summarize
+from simulator.scenario.load import dump_scenario, load_scenario
+from simulator.scenario.spec import Scenario
+from simulator.serving.build import INTERVALS
+from simulator.serving.service import request_schema
+from simulator.world import DeviceTotals, RunResult
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+FORMAT = 1
+"""Version of the folder's format."""
+
+MANIFEST = "manifest.json"
+SCENARIO = "scenario.resolved.yaml"
+SUMMARY = "summary.json"
+REQUESTS = "requests.parquet"
+DEVICES = "devices.parquet"
+TOTALS = "totals.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run has no result."""
+
+    stage: str
+    """``simulate``, ``summarize``, ``store``, or ``execute`` where the worker itself was lost."""
+    type: str
+    """Name of the exception's class."""
+    message: str
+    """What it says."""
+    traceback: str
+    """Where it came from."""
+    faults: tuple[Fault, ...] = ()
+    """Where the input is to blame: what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a run took."""
+
+    wall_s: float
+    """Wall time of the simulation."""
+    peak_memory_bytes: int | None
+    """Most memory that the process has held until the run's end; None where the system does not tell."""
+
+
+def to_json(data: Any) -> str:
+    """Return plain data as JSON text, keys in their order, with a line's end; NaN is refused."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_run(
+    folder: Path,
+    scenario: Scenario,
+    replication: int,
+    identity: Identity,
+    effort: Effort,
+    command: Sequence[str],
+    outcome: RunResult | Failure,
+) -> None:
+    """Write one run folder; one that is already there is replaced.
+
+    Parameters
+    ----------
+    folder
+        Where it shall stand.
+    identity
+        What the run depends on.
+    command
+        What the user typed.
+    outcome
+        What the run has left behind, or why it has not.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be made.
+    """
+    failed = isinstance(outcome, Failure)
+    manifest = {
+        "format": FORMAT,
+        "kind": "run",
+        "name": scenario.name,
+        "status": "failed" if failed else "succeeded",
+        "command": list(command),
+        "versions": versions(),
+        "seed": scenario.seed,
+        "replication": replication,
+        "content_hash": identity.content_hash,
+        "files": identity.files,
+        "wall_s": effort.wall_s,
+        "peak_memory_bytes": effort.peak_memory_bytes,
+    }
+    if isinstance(outcome, Failure):
+        manifest["failure"] = {key: value for key, value in asdict(outcome).items() if key != "faults"}
+    else:
+        manifest |= {"simulated_s": outcome.simulated_s, "notes": list(outcome.notes)}
+    with whole_folder(folder) as unfinished:
+        (unfinished / SCENARIO).write_text(dump_scenario(scenario), encoding="utf-8")
+        if isinstance(outcome, RunResult):
+            (unfinished / SUMMARY).write_text(to_json(outcome.summary()), encoding="utf-8")
+            _write_tables(unfinished, outcome)
+        (unfinished / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result may depend on."""
+    names = ("hetsim", "numpy", "simpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory that this process has held so far; None where the system does not tell."""
+    try:
+        import resource  # noqa: PLC0415 (absent on Windows)
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _write_tables(folder: Path, result: RunResult) -> None:
+    import pyarrow  # noqa: PLC0415 (slow import)
+    from pyarrow import parquet  # noqa: PLC0415
+
+    services = result.scenario.services
+    requests = [_labelled(table, service=name) for name, table in result.requests.items()]
+    intervals = [
+        _labelled(table, service=name, device=services[name].gpus)
+        for name, table in (result.intervals or {"": Table(INTERVALS)}).items()
+        if name
+    ] or [_labelled(Table(INTERVALS), service="", device="")]
+    totals = pyarrow.Table.from_pylist([{"device": name, **asdict(it)} for name, it in result.devices.items()])
+    for file, table in (
+        (REQUESTS, pyarrow.concat_tables(requests, promote_options="default")),
+        (DEVICES, pyarrow.concat_tables(intervals)),
+        (TOTALS, totals),
+    ):
+        parquet.write_table(table, folder / file)
+
+
+def _labelled(table: Table, **labels: str) -> pyarrow.Table:
+    """Return the rows with leading columns that say the same everywhere."""
+    import pyarrow  # noqa: PLC0415 (slow import)
+
+    arrow = table.to_arrow()
+    for name, text in reversed(labels.items()):
+        codes = pyarrow.array([0] * len(table), pyarrow.int32())
+        arrow = arrow.add_column(0, name, pyarrow.DictionaryArray.from_arrays(codes, [text]))
+    return arrow
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run read back from its folder; tables are read when they are asked for."""
+
+    folder: Path
+    """Where it lies."""
+    manifest: Mapping[str, Any]
+    """What ``manifest.json`` says."""
+
+    @cached_property
+    def scenario(self) -> Scenario:
+        """The scenario with every default written out."""
+        return load_scenario(self.folder / SCENARIO, check_files=False)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The summary as it was stored."""
+        data: dict[str, Any] = json.loads(self._file(SUMMARY).read_text(encoding="utf-8"))
+        return data
+
+    @cached_property
+    def requests(self) -> pandas.DataFrame:
+        """One row per request of all services (see `simulator.serving.service.request_schema`)."""
+        return self._frame(REQUESTS)
+
+    @cached_property
+    def devices(self) -> pandas.DataFrame:
+        """One row per run of engine steps (see `simulator.serving.build.INTERVALS`)."""
+        return self._frame(DEVICES)
+
+    @cached_property
+    def totals(self) -> pandas.DataFrame:
+        """One row per device: busy_s, energy_j, read_bytes, written_bytes."""
+        return self._frame(TOTALS)
+
+    def result(self) -> RunResult:
+        """Return the run as it was before it was stored: what was computed from it can be computed again."""
+        services = self.scenario.services
+        totals = self.totals.set_index("device").to_dict("index")
+        return RunResult(
+            scenario=self.scenario,
+            seed=self.manifest["seed"],
+            replication=self.manifest["replication"],
+            simulated_s=self.manifest["simulated_s"],
+            requests={
+                name: _table(self.requests, name, request_schema(list(service.kv_tiers)))
+                for name, service in services.items()
+            },
+            intervals={name: _table(self.devices, name, INTERVALS) for name in services}
+            if self.scenario.record_intervals
+            else {},
+            devices={str(name): DeviceTotals(**row) for name, row in totals.items()},
+            notes=tuple(self.manifest["notes"]),
+        )
+
+    def recomputed_summary(self) -> dict[str, Any]:
+        """Return the summary computed anew from the tables; equal to `summary`."""
+        return summarize(self.result())
+
+    def _frame(self, name: str) -> pandas.DataFrame:
+        import pandas  # noqa: PLC0415 (slow import)
+
+        return pandas.read_parquet(self._file(name))
+
+    def _file(self, name: str) -> Path:
+        if "failure" in self.manifest:
+            message = f"the run failed, so it has no {name}: {self.manifest['failure']['message']}"
+            raise InputError(Fault(message, file=str(self.folder)))
+        return self.folder / name
+
+
+def load_run(folder: Path) -> StoredRun:
+    """Read a run folder back.
+
+    Raises
+    ------
+    InputError
+        Where `folder` is none, or was written by a newer version.
+    """
+    return StoredRun(folder, read_manifest(folder, "run"))
+
+
+def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
+    """Return the manifest of a folder of some `kind` (``run`` or ``comparison``).
+
+    Raises
+    ------
+    InputError
+        Where `folder` is none of that kind, or was written by a newer version.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            Fault(f"is no {kind} folder: it has no readable {MANIFEST}", file=str(folder))
+        ) from None
+    found = manifest.get("kind") if isinstance(manifest, dict) else None
+    if found != kind:
+        raise InputError(Fault(f"holds a {found or 'file of another program'}, not a {kind}", file=str(folder)))
+    if manifest["format"] != FORMAT:
+        message = f"has format {manifest['format']}; this version of hetsim reads format {FORMAT}"
+        raise InputError(Fault(message, file=str(folder)))
+    return dict(manifest)
+
+
+def _table(frame: pandas.DataFrame, service: str, schema: dict[str, str]) -> Table:
+    """Return the rows of one service as the table that they came from."""
+    rows = frame[frame["service"] == service]
+    table = Table(schema)
+    columns = [
+        rows[name].astype(str if kind == TEXT else float if kind == "d" else int).tolist()
+        for name, kind in schema.items()
+    ]
+    for row in zip(*columns, strict=True):
+        table.append(*row)
+    return table

@@ -1,0 +1,214 @@
+"""Names in a scenario that must stand for something: profiles, models, engines, devices, links, files.
+
+These checks read the plain data, so that a wrong name is reported even where the entry around it has other
+faults; a value of the wrong type is left to `simulator.scenario.validation`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devices.catalogue import load_profile, nearest_version, profile_names
+from devices.document import Path_
+from devices.profiles import GpuProfile, LinkProfile, StorageProfile
+from devices.quantity import nearest
+from devices.sourced import unknown_name
+from simulator.serving.engines import engine_names
+from simulator.serving.models import model_names
+
+_SECTIONS = ("devices", "links", "services", "workloads")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_SCENARIO_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_ONLY_GPU = ("memory",)
+_ONLY_STORAGE = ("capacity", "bandwidth", "write_bandwidth", "latency", "link")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with one value of a scenario."""
+
+    path: Path_
+    """Where it stands."""
+    message: str
+    """What is wrong and what is allowed."""
+    key: bool = False
+    """The key is at fault, not the value."""
+
+
+def check_references(data: Any, resolve: Callable[[str], Path]) -> Iterator[Problem]:
+    """Yield every name in the plain data of a scenario that stands for nothing, and every device without use.
+
+    Parameters
+    ----------
+    data
+        What the file says, however wrong.
+    resolve
+        Turns a path of the scenario into a file.
+    """
+    if not isinstance(data, dict):
+        return
+    yield from _user_names(data)
+    for name, device in _entries(data, "devices"):
+        yield from _device(data, ("devices", name), device)
+    for name, link in _entries(data, "links"):
+        yield from _profile(("links", name, "profile"), link.get("profile"), ("link",))
+    for name, service in _entries(data, "services"):
+        yield from _service(data, ("services", name), service)
+    for name, workload in _entries(data, "workloads"):
+        yield from _workload(data, ("workloads", name), workload)
+    yield from _unused(data)
+    yield from _files(data, resolve)
+
+
+def _user_names(data: Mapping[str, Any]) -> Iterator[Problem]:
+    name = data.get("name")
+    if isinstance(name, str) and not _SCENARIO_NAME.fullmatch(name):
+        yield Problem(("name",), f"{name[:60]!r} cannot name a folder; allowed: letters, digits, '-', '_' and '.'")
+    for section in _SECTIONS:
+        written = data.get(section)
+        if written == {} and section in ("services", "workloads"):
+            yield Problem((section,), "is empty; at least one is needed")
+        for entry in written if isinstance(written, dict) else ():
+            if not _NAME.fullmatch(entry):
+                # A dot would split the paths that --set takes.
+                message = f"{entry[:60]!r} cannot be a name; allowed: letters, digits, '-' and '_'"
+                yield Problem((section, entry), message, key=True)
+
+
+def _device(data: Mapping[str, Any], path: Path_, device: Mapping[str, Any]) -> Iterator[Problem]:
+    profile = device.get("profile")
+    yield from _profile((*path, "profile"), profile, ("gpu", "storage"))
+    kind = _kind(profile)
+    if kind in ("gpu", "storage"):
+        article, foreign = ("a GPU", _ONLY_STORAGE) if kind == "gpu" else ("a storage device", _ONLY_GPU)
+        for key in foreign:
+            if device.get(key) is not None:
+                yield Problem((*path, key), f"does not apply to {article} ({profile})", key=True)
+    yield from _entry(data, (*path, "link"), device.get("link"), "links")
+
+
+def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -> Iterator[Problem]:
+    model, engine = service.get("model"), service.get("engine")
+    if isinstance(model, str) and model not in model_names():
+        yield Problem((*path, "model"), unknown_name("model", model, model_names(), "hetsim list models"))
+    if isinstance(engine, str) and nearest_version(engine, engine_names()) is None:
+        yield Problem((*path, "engine"), unknown_name("engine", engine, engine_names()))
+    yield from _entry(data, (*path, "gpus"), service.get("gpus"), "devices")
+    yield from _of_kind(data, (*path, "gpus"), service.get("gpus"), "gpu")
+    tiers = service.get("kv_tiers")
+    for i, tier in enumerate(tiers) if isinstance(tiers, list) else ():
+        place = (*path, "kv_tiers", i)
+        yield from _entry(data, place, tier, "devices")
+        yield from _of_kind(data, place, tier, "storage")
+        if tier in tiers[:i]:
+            yield Problem(place, f"{tier!r} is listed twice")
+
+
+def _workload(data: Mapping[str, Any], path: Path_, workload: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _entry(data, (*path, "service"), workload.get("service"), "services")
+    stored = workload.get("stored")
+    tier = stored.get("tier") if isinstance(stored, dict) else None
+    service = dict(_entries(data, "services")).get(str(workload.get("service")))
+    if isinstance(tier, str) and service is not None:
+        tiers = _texts(service.get("kv_tiers"))
+        if tier not in tiers:
+            message = f"{tier!r} is not a KV tier of service {workload['service']!r}"
+            near = nearest(tier, tiers)
+            hint = f"; nearest: {near}" if near else f"; allowed: {', '.join(tiers) or 'it has none'}"
+            yield Problem((*path, "stored", "tier"), message + hint)
+
+
+def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
+    services = [service for _, service in _entries(data, "services")]
+    used = {service.get("gpus") for service in services if isinstance(service.get("gpus"), str)}
+    used.update(tier for service in services for tier in _texts(service.get("kv_tiers")))
+    links = {device.get("link") for _, device in _entries(data, "devices") if isinstance(device.get("link"), str)}
+    for section, known, by in (("devices", used, "service"), ("links", links, "device")):
+        for name in _written(data, section):
+            if name not in known:
+                yield Problem((section, name), f"no {by} uses it", key=True)
+
+
+def _files(data: Mapping[str, Any], resolve: Callable[[str], Path]) -> Iterator[Problem]:
+    places: list[tuple[Path_, Any]] = []
+    for name, workload in _entries(data, "workloads"):
+        places.append((("workloads", name, "path"), workload.get("path")))
+        if isinstance(arrivals := workload.get("arrivals"), dict):
+            places.append((("workloads", name, "arrivals", "path"), arrivals.get("path")))
+    for section in ("devices", "links"):
+        for name, entry in _entries(data, section):
+            if isinstance(bandwidth := entry.get("bandwidth"), dict):
+                places.append(((section, name, "bandwidth", "path"), bandwidth.get("path")))
+    for place, path in places:
+        if isinstance(path, str) and not _is_file(resolve(path)):
+            folder = resolve(path).parent
+            near = nearest(Path(path).name, [entry.name for entry in folder.iterdir()]) if _is_folder(folder) else None
+            hint = f"; nearest: {near}" if near else ""
+            yield Problem(place, f"there is no file {path!r}, beside the scenario or in the working directory{hint}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long a name, a NUL in it
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _profile(path: Path_, profile: Any, kinds: tuple[str, ...]) -> Iterator[Problem]:
+    if not isinstance(profile, str):
+        return
+    known = [name for kind in kinds for name in profile_names(kind)]
+    kind = _kind(profile)
+    if kind is None:
+        yield Problem(path, unknown_name("device profile", profile, known, "hetsim list devices"))
+    elif kind not in kinds:
+        yield Problem(path, f"{profile!r} is a {kind} profile; allowed: {' or '.join(kinds)} profiles")
+
+
+def _of_kind(data: Mapping[str, Any], path: Path_, name: Any, kind: str) -> Iterator[Problem]:
+    """Check that the device `name`, where it is known, is of `kind`."""
+    device = dict(_entries(data, "devices")).get(str(name))
+    its_kind = None if device is None else _kind(device.get("profile"))
+    if its_kind is not None and its_kind != kind:
+        yield Problem(path, f"device {name!r} is of kind {its_kind}; allowed: devices of kind {kind}")
+
+
+def _kind(profile: Any) -> str | None:
+    """Return the kind of a catalogue profile; None where there is no such profile."""
+    if not isinstance(profile, str) or profile not in profile_names():
+        return None
+    kinds = {GpuProfile: "gpu", StorageProfile: "storage", LinkProfile: "link"}
+    return kinds[type(load_profile(profile))]
+
+
+def _entry(data: Mapping[str, Any], path: Path_, name: Any, section: str) -> Iterator[Problem]:
+    """Check that `name`, where it is a text, is an entry of `section`, where that is a mapping."""
+    if isinstance(name, str) and isinstance(data.get(section, {}), dict) and name not in _written(data, section):
+        known = _written(data, section)
+        what = section.removesuffix("s")
+        yield Problem(path, unknown_name(what, name, known) if known else f"there is no {what} {name!r}, nor any")
+
+
+def _entries(data: Mapping[str, Any], section: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the entries of a section that are mappings."""
+    return [(name, entry) for name, entry in _written(data, section).items() if isinstance(entry, dict)]
+
+
+def _written(data: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    written = data.get(section)
+    return written if isinstance(written, dict) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []

@@ -1,0 +1,149 @@
+"""Values of a scenario that must go together: change points, GPU counts, heads, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from devices.catalogue import load_profile, profile_names
+from devices.document import Path_
+from devices.profiles import GpuProfile
+from simulator.scenario.references import Problem
+from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec, LlmService
+from simulator.serving.models import load_model, model_names
+from simulator.workloads.spec import WorkloadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The entries of a scenario that have no fault of their own."""
+
+    devices: Mapping[str, DeviceSpec]
+    """Devices by name."""
+    links: Mapping[str, LinkSpec]
+    """Links by name."""
+    services: Mapping[str, LlmService]
+    """Services by name."""
+    workloads: Mapping[str, WorkloadSpec]
+    """Workloads by name."""
+
+
+def check_relations(parts: Parts) -> Iterator[Problem]:
+    """Yield every combination of values that cannot be simulated."""
+    for section, entries in (("devices", parts.devices), ("links", parts.links)):
+        for name, entry in entries.items():
+            yield from _bandwidth((section, name, "bandwidth"), entry.bandwidth)
+    for name, service in parts.services.items():
+        yield from _parallelism(("services", name), service)
+        device = parts.devices.get(service.gpus)
+        if device is not None and _is_gpu(device):
+            yield from _gpu_count(("services", name), service, device)
+            yield from check_memory(("services", name), service, device)
+    yield from _shared_gpus(parts)
+    for name, workload in parts.workloads.items():
+        yield from _workload(name, workload)
+
+
+def _bandwidth(path: Path_, bandwidth: float | BandwidthTrace | BandwidthUniform | None) -> Iterator[Problem]:
+    if isinstance(bandwidth, BandwidthUniform):
+        if bandwidth.low > bandwidth.high:
+            yield Problem((*path, "low"), f"{bandwidth.low:g} B/s is above high ({bandwidth.high:g} B/s)")
+        if bandwidth.period == 0:
+            yield Problem((*path, "period"), "is 0 s; allowed: above 0 s")
+    if not isinstance(bandwidth, BandwidthTrace):
+        return
+    times, values = bandwidth.times, bandwidth.values
+    if bandwidth.path is not None:
+        if times or values:
+            yield Problem(path, "has a path and also times or values; allowed: one of the two")
+    elif not times:
+        yield Problem(path, "needs a path, or times and values")
+    else:
+        if times[0] != 0:
+            yield Problem((*path, "times", 0), f"is {times[0]:g} s; the first change point must be 0")
+        for i in range(1, len(times)):
+            if times[i] <= times[i - 1]:
+                yield Problem((*path, "times", i), f"{times[i]:g} s does not come after {times[i - 1]:g} s")
+        if len(values) != len(times) - 1:
+            yield Problem(
+                (*path, "values"),
+                f"has {len(values)} entries for {len(times)} times; allowed: one fewer than times, "
+                "the last of which is the period",
+            )
+
+
+def _parallelism(path: Path_, service: LlmService) -> Iterator[Problem]:
+    if service.model not in model_names():
+        return
+    model, ranks = load_model(service.model), service.tensor_parallel
+    place = (*path, "tensor_parallel")
+    if model.attention_heads % ranks:
+        message = f"{ranks} does not divide the {model.attention_heads} attention heads of {service.model}"
+        yield Problem(place, message)
+    elif model.kv_heads % ranks and ranks % model.kv_heads:
+        yield Problem(place, f"{ranks} and the {model.kv_heads} KV heads of {service.model} do not divide evenly")
+
+
+def _gpu_count(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:
+    if device.count is None:
+        return
+    ranks, replicas = service.tensor_parallel, service.replicas
+    if ranks * (replicas or 1) > device.count:
+        need = f"{replicas} replicas of {ranks} GPUs" if replicas is not None else f"{ranks} GPUs per replica"
+        yield Problem(
+            (*path, "tensor_parallel" if replicas is None else "replicas"),
+            f"{need} need {ranks * (replicas or 1)}; {service.gpus} has {device.count}",
+        )
+
+
+def _shared_gpus(parts: Parts) -> Iterator[Problem]:
+    """Services on the same GPUs must say how many each takes: otherwise each would take them all."""
+    for name, device in parts.devices.items():
+        users = {user: service for user, service in parts.services.items() if service.gpus == name}
+        if device.count is None or len(users) < 2:
+            continue
+        for user, service in users.items():
+            if service.replicas is None:
+                yield Problem(
+                    ("services", user), f"shares {name} with another service and so must say how many replicas it has"
+                )
+        need = {user: service.tensor_parallel * (service.replicas or 1) for user, service in users.items()}
+        if max(need.values()) <= device.count < sum(need.values()):
+            shares = ", ".join(f"{user} {gpus}" for user, gpus in need.items())
+            yield Problem(("devices", name, "count"), f"is {device.count}; its services need more ({shares})")
+
+
+def check_memory(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:
+    """Yield a problem where the model does not fit into the memory of its GPUs."""
+    from simulator.serving.memory import memory_shortfall_bytes  # noqa: PLC0415 (it imports the scenario's spec)
+
+    if service.model not in model_names():
+        return
+    short = memory_shortfall_bytes(service, device)
+    if short > 0:
+        memory = device.memory
+        if memory is None:
+            profile = load_profile(device.profile)
+            assert isinstance(profile, GpuProfile)
+            memory = profile.memory_bytes
+        usable = memory * service.memory_utilization
+        yield Problem(
+            (*path, "model"),
+            f"{service.model!r} does not fit: needs {_gib(usable + short)} per GPU, {_gib(short)} short "
+            f"(usable: {_gib(usable)} = memory_utilization {service.memory_utilization:g} of {_gib(memory)})",
+        )
+
+
+def _workload(name: str, workload: WorkloadSpec) -> Iterator[Problem]:
+    from simulator.workloads.build import faults  # noqa: PLC0415 (it brings numpy and the readers)
+
+    for fault in faults(workload, name):
+        yield Problem(tuple(fault.path.split(".")), fault.message)
+
+
+def _is_gpu(device: DeviceSpec) -> bool:
+    return device.profile in profile_names("gpu")
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

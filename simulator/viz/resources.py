@@ -1,0 +1,87 @@
+"""Figures of what a run used: bytes moved per tier, hits, energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from simulator.viz.style import legend, looks, panels, plain, scaled, sequence, styled
+
+
+@styled
+def tier_traffic(frame: pd.DataFrame) -> Figure:
+    """Draw bytes read and written and the hit rate, per storage tier and variant.
+
+    Parameters
+    ----------
+    frame
+        One row per variant and tier: ``variant``, ``tier``, ``read_bytes``, ``written_bytes``, ``hit_rate`` (share
+        of prompt tokens, 0 to 1); NaN where a tier has no such figure (bytes of the cache in GPU memory).
+    """
+    styles = looks(frame["variant"])
+    largest = float(np.nanmax(frame[["read_bytes", "written_bytes"]].to_numpy(dtype=float), initial=0.0))
+    divisor, unit = scaled(largest, "B")
+    figure, [row] = panels(1, 3, 3.1, 2.6)
+    quantities = (
+        ("read_bytes", f"Read ({unit})", 1.0 / divisor),
+        ("written_bytes", f"Written ({unit})", 1.0 / divisor),
+        ("hit_rate", "Hit rate (% of prompt tokens)", 100.0),
+    )
+    for axes, (column, title, factor) in zip(row, quantities, strict=True):
+        known = frame.dropna(subset=[column])
+        tiers = list(dict.fromkeys(known["tier"]))
+        slot = 0.8 / len(styles)
+        for i, (variant, look) in enumerate(styles.items()):
+            values = known[known["variant"] == variant].set_index("tier")[column].reindex(tiers)
+            x = np.arange(len(tiers)) + (i - (len(styles) - 1) / 2) * slot
+            axes.bar(x, values.to_numpy(dtype=float) * factor, slot * 0.9, color=look.colour)
+        slanted = sum(len(tier) for tier in tiers) > 30
+        axes.set_xticks(range(len(tiers)), tiers, **({"rotation": 25, "ha": "right"} if slanted else {}))
+        axes.grid(visible=False, axis="x")
+        axes.set_ylabel(title)
+        axes.yaxis.set_major_formatter(lambda value, _: plain(value))
+        if axes.get_ylim()[1] <= 1e-12 or not tiers:
+            axes.set_ylim(0.0, 1.0)
+    shared = max(row[0].get_ylim()[1], row[1].get_ylim()[1])
+    row[0].set_ylim(0.0, shared)  # the same scale: reads and writes are to be compared
+    row[1].set_ylim(0.0, shared)
+    legend(figure, [Patch(color=look.colour, label=variant) for variant, look in styles.items()])
+    return figure
+
+
+@styled
+def energy_bars(energy_j: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Draw the energy of each variant, stacked by device, with its total.
+
+    Parameters
+    ----------
+    energy_j
+        Variant -> device -> energy in J.
+    """
+    devices = list(dict.fromkeys(device for parts in energy_j.values() for device in parts))
+    totals = {variant: sum(parts.values()) for variant, parts in energy_j.items()}
+    divisor, unit = scaled(max(totals.values(), default=0.0), "J")
+    figure, [[axes]] = panels(1, 1, 5.6, 0.42 * len(energy_j) + 0.4)
+    places = np.arange(len(energy_j))
+    left = np.zeros(len(energy_j))
+    shades = sequence(len(devices))
+    for device, shade in zip(devices, shades, strict=True):
+        widths = np.array([parts.get(device, 0.0) / divisor for parts in energy_j.values()])
+        axes.barh(places, widths, 0.66, left, color=shade, edgecolor="white", linewidth=0.5)
+        left += widths
+    for place, total in zip(places, totals.values(), strict=True):
+        axes.annotate(
+            f"{total / divisor:.3g} {unit}", (total / divisor, place), (4, 0),
+            textcoords="offset points", va="center", fontsize=8.0,
+        )  # fmt: skip
+    axes.set_yticks(places, list(energy_j))
+    axes.invert_yaxis()
+    axes.set_xlim(0.0, max(1.16 * float(left.max(initial=0.0)), 1e-9))
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"Energy ({unit})")
+    legend(figure, [Patch(color=shade, label=device) for device, shade in zip(devices, shades, strict=True)])
+    return figure

@@ -1,0 +1,188 @@
+"""Figures of a study over bandwidths, GPUs and policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from simulator.viz.style import GREY, Look, legend, log_axis, looks, panels, plain, styled, ticks_at, wide_spread
+
+BANDWIDTH = "bandwidth_gbit_per_s"
+"""Column with the bandwidth of the storage tier in Gbit/s."""
+
+ORACLE = "oracle"
+"""Policy that is drawn as a bound."""
+
+MOST_COLUMNS = 4
+"""Panels side by side before the next row starts."""
+
+
+@styled
+def ttft_against_bandwidth(frame: pd.DataFrame) -> Figure:
+    """Draw the TTFT of each policy against the bandwidth of the storage tier, one panel per GPU.
+
+    Several rows of the same policy, bandwidth and GPU (replications) become their mean, with a band from the
+    smallest to the largest.
+
+    Parameters
+    ----------
+    frame
+        Columns ``policy``, ``bandwidth_gbit_per_s``, ``ttft_s``, and where there are several ``gpu``. The policy
+        ``oracle``, or else a column ``oracle_s``, is drawn dashed with the region below it shaded.
+    """
+    table = frame.copy()
+    if "gpu" not in table:
+        table["gpu"] = ""
+    if "oracle_s" in table:
+        bound = table.drop_duplicates(["gpu", BANDWIDTH])
+        bound = bound.assign(policy=ORACLE, ttft_s=bound["oracle_s"]).dropna(subset=["ttft_s"])
+        table = pd.concat([table[table["policy"] != ORACLE], bound])
+    gpus = list(dict.fromkeys(table["gpu"]))
+    rows = math.ceil(len(gpus) / MOST_COLUMNS)
+    columns = math.ceil(len(gpus) / rows)
+    figure, grid = panels(rows, columns, 3.1 if columns > 1 else 4.6, 2.8, sharex=True, sharey=True)
+    styles = looks(table["policy"])
+    cells = [axes for row in grid for axes in row]
+    for axes, gpu in zip(cells, gpus, strict=False):
+        part = table[table["gpu"] == gpu]
+        for policy, look in styles.items():
+            _curve(axes, part[part["policy"] == policy], look, policy == ORACLE)
+        axes.set_title(str(gpu))
+    first = cells[0]
+    if wide_spread(table[BANDWIDTH], ratio=4.0):
+        log_axis(first, "x")
+    if wide_spread(table["ttft_s"], ratio=8.0):
+        log_axis(first, "y")
+    else:
+        first.set_ylim(bottom=0.0)
+    bottom = first.get_ylim()[0]
+    for axes, gpu in zip(cells, gpus, strict=False):
+        ticks_at(axes, table[BANDWIDTH])
+        bound = table[(table["gpu"] == gpu) & (table["policy"] == ORACLE)].groupby(BANDWIDTH)["ttft_s"].mean()
+        if len(bound):
+            axes.fill_between(bound.index, bottom, bound, color=GREY, alpha=0.22, linewidth=0.0, zorder=1)
+    first.set_ylim(bottom=bottom)
+    for axes in cells[len(gpus) :]:
+        axes.remove()
+    for i, axes in enumerate(cells[: len(gpus)]):
+        axes.label_outer()
+        if i + columns >= len(gpus):
+            axes.set_xlabel("Storage bandwidth (Gbit/s)")
+            axes.tick_params(labelbottom=True)
+        if i % columns == 0:
+            axes.set_ylabel("TTFT (s)")
+    handles: list[Line2D | Patch] = [_key(policy, look) for policy, look in styles.items()]
+    if ORACLE in styles:
+        handles.append(Patch(color=GREY, alpha=0.22, linewidth=0.0, label="faster than the oracle"))
+    legend(figure, handles, columns=4 if columns > 1 else 3)
+    return figure
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, look: Look, is_bound: bool) -> None:
+    grouped = rows.groupby(BANDWIDTH)["ttft_s"]
+    mean = grouped.mean()
+    marker = "" if is_bound else look.marker
+    axes.plot(
+        mean.index, mean, color=look.colour, linestyle=look.dash, marker=marker, markeredgecolor="white", zorder=3
+    )
+    if (grouped.count() > 1).any():
+        axes.fill_between(mean.index, grouped.min(), grouped.max(), color=look.colour, alpha=0.2, linewidth=0.0)
+
+
+def _key(policy: str, look: Look) -> Line2D:
+    bound = policy == ORACLE
+    return Line2D(
+        [],
+        [],
+        color=look.colour,
+        linestyle=look.dash,
+        marker="" if bound else look.marker,
+        markeredgecolor="white",
+        label="oracle bound" if bound else policy,
+    )
+
+
+@styled
+def speedup_heatmap(
+    frame: pd.DataFrame, over: str | Sequence[str] = ("io_only", "compute_only"), of: str = "cake"
+) -> Figure:
+    """Draw by how much the TTFT of one policy is shorter than that of others, per set-up and bandwidth.
+
+    Parameters
+    ----------
+    frame
+        Column ``bandwidth_gbit_per_s``; ``gpu`` and ``share`` (of the token budget, 0 to 1) where they vary; and
+        either ``policy`` with ``ttft_s``, or ready figures in ``speedup_over_<baseline>``. Several rows of one
+        cell become their mean.
+    over
+        Baseline, or several: a panel each.
+    of
+        The policy whose speed-up is shown.
+    """
+    baselines = [over] if isinstance(over, str) else list(over)
+    table = frame.assign(setup=_setups(frame))
+    setups = list(dict.fromkeys(table["setup"]))
+    bandwidths = sorted(set(table[BANDWIDTH]))
+    cells = {name: _speedups(table, name, of).reindex(index=setups, columns=bandwidths) for name in baselines}
+    ratios = np.concatenate([cell.to_numpy(dtype=float).ravel() for cell in cells.values()])
+    widest = np.nanmax(np.abs(np.log2(ratios[np.isfinite(ratios)])), initial=0.0)
+    reach = max(1.0, float(widest))
+    norm = Normalize(-reach, reach)
+    colours = mpl.colormaps["PuOr_r"].with_extremes(bad="#E6E6E6")
+    width = max(2.4, 0.72 * len(bandwidths) + 0.8)
+    figure, [row] = panels(1, len(baselines), width, max(1.3, 0.36 * len(setups) + 0.5), sharey=True)
+    for axes, (name, cell) in zip(row, cells.items(), strict=True):
+        values = cell.to_numpy(dtype=float)
+        shades = np.ma.masked_invalid(np.log2(values))
+        image = axes.pcolormesh(shades, cmap=colours, norm=norm, edgecolors="white", linewidth=1.0)
+        for (y, x), value in np.ndenumerate(values):
+            dark = math.isfinite(value) and abs(math.log2(value)) > 0.62 * reach
+            text = f"{value:.2f}" if math.isfinite(value) else "–"
+            colour = "white" if dark else "black"
+            axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=8.0, color=colour)
+        axes.set_xticks(np.arange(len(bandwidths)) + 0.5, [plain(value) for value in bandwidths])
+        axes.set_yticks(np.arange(len(setups)) + 0.5, setups)
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("Storage bandwidth (Gbit/s)")
+        axes.set_title(f"{of} over {name}")
+    row[0].invert_yaxis()  # shared by all panels
+    bar = figure.colorbar(image, ax=row, pad=0.03)
+    step = max(1, math.ceil(reach / 4))
+    bar.ax.yaxis.set_major_locator(FixedLocator([i * step for i in range(-4, 5) if abs(i * step) <= reach]))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{plain(2.0**value)}×"))
+    bar.set_label("Speed-up of TTFT (×, log scale)")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def _setups(frame: pd.DataFrame) -> list[str]:
+    """Return the row label of each row of `frame`: what tells its set-ups apart."""
+    parts: list[list[str]] = []
+    if "gpu" in frame:
+        parts.append([str(gpu) for gpu in frame["gpu"]])
+    if "share" in frame and (frame["share"].nunique() > 1 or not parts):
+        parts.append([f"{100.0 * share:.4g} %" for share in frame["share"]])
+    return [", ".join(words) for words in zip(*parts, strict=True)] if parts else [""] * len(frame)
+
+
+def _speedups(table: pd.DataFrame, over: str, of: str) -> pd.DataFrame:
+    ready = f"speedup_over_{over}"
+    if ready in table:
+        return table.pivot_table(index="setup", columns=BANDWIDTH, values=ready)
+    ttft_s = {
+        policy: table[table["policy"] == policy].pivot_table(index="setup", columns=BANDWIDTH, values="ttft_s")
+        for policy in (over, of)
+    }
+    return ttft_s[over] / ttft_s[of]

@@ -1,0 +1,212 @@
+"""One look for every figure: a policy keeps its colour, marker and dash; the same figure gives the same bytes.
+
+Figures are built through matplotlib's objects on the Agg, SVG or PDF canvas: no window system, no global state
+that outlives a call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COLOURS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "blue": "#0072B2",
+        "vermillion": "#D55E00",
+        "green": "#009E73",
+        "orange": "#E69F00",
+        "purple": "#CC79A7",
+        "sky": "#56B4E9",
+        "black": "#000000",
+        "yellow": "#F0E442",
+    }
+)
+"""The palette of Okabe and Ito, told apart under every common colour blindness; yellow last: faint on white."""
+
+GREY: Final = "#8C8C8C"
+"""What is no data: reference lines, missing cells."""
+
+Dash = str | tuple[int, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the marks of one policy or variant are drawn."""
+
+    colour: str
+    """Colour as ``#RRGGBB``."""
+    marker: str
+    """Marker of matplotlib."""
+    dash: Dash
+    """Line style of matplotlib."""
+
+
+KNOWN: Final[Mapping[str, Look]] = MappingProxyType(
+    {
+        "cake": Look(COLOURS["blue"], "o", "-"),
+        "cake_with_fallback": Look(COLOURS["vermillion"], "P", (0, (6.0, 1.5))),
+        "static_split": Look(COLOURS["green"], "D", (0, (5.0, 1.5, 1.0, 1.5))),
+        "compute_only": Look(COLOURS["orange"], "s", (0, (4.0, 2.0))),
+        "layerwise": Look(COLOURS["purple"], "v", (0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
+        "io_only": Look(COLOURS["sky"], "^", (0, (2.0, 1.2))),
+        "oracle": Look(COLOURS["black"], "x", (0, (1.0, 1.2))),
+    }
+)
+"""The policies that have a look of their own."""
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+_DASHES: tuple[Dash, ...] = ("-", (0, (4.0, 2.0)), (0, (1.5, 1.2)), (0, (5.0, 1.5, 1.0, 1.5)))
+
+_RC: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 9.0,
+        "axes.titlesize": 9.5,
+        "axes.labelsize": 9.0,
+        "xtick.labelsize": 8.0,
+        "ytick.labelsize": 8.0,
+        "legend.fontsize": 8.0,
+        "legend.frameon": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.8,
+        "grid.color": "#D9D9D9",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 5.0,
+        "lines.markeredgewidth": 0.6,
+        "figure.facecolor": "white",
+        "savefig.dpi": 160,
+        "svg.fonttype": "none",  # text stays text: it can be searched and edited
+        "svg.hashsalt": "hetsim",  # else ids are random
+        "pdf.fonttype": 42,
+    }
+)
+
+FORMATS: Final = ("png", "svg", "pdf")
+"""File endings that `save` can write."""
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: run a drawing function under the project's style and no other."""
+
+    @wraps(draw)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context():
+            mpl.rcdefaults()  # a matplotlibrc of the user must not change a figure
+            mpl.rcParams.update(_RC)
+            return draw(*args, **kwargs)
+
+    return inner
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Return the look of each name, in the given order.
+
+    A policy of `KNOWN` always has the same one. Other names get the colours that no known name of this figure
+    has, in the order of the palette and of the names, then further markers and dashes: figures of the same
+    variants agree.
+    """
+    order = list(dict.fromkeys(names))
+    taken = {KNOWN[name].colour for name in order if name in KNOWN}
+    free = [colour for colour in COLOURS.values() if colour not in taken] or list(COLOURS.values())
+    given = {name: KNOWN[name] for name in order if name in KNOWN}
+    for i, name in enumerate(name for name in order if name not in KNOWN):
+        turn = i // len(free)
+        given[name] = Look(
+            free[i % len(free)],
+            _MARKERS[(i + turn) % len(_MARKERS)],
+            _DASHES[turn % len(_DASHES)] if turn else "-",
+        )
+    return {name: given[name] for name in order}
+
+
+def sequence(count: int) -> list[str]:
+    """Return `count` shades from dark to light for things that are no policies, such as devices."""
+    ramp = mpl.colormaps["cividis"]
+    shades = [ramp(0.08 + 0.84 * i / max(1, count - 1)) for i in range(count)]
+    return [mpl.colors.to_hex(shade) for shade in shades]
+
+
+def panels(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of `rows` x `columns` panels; `width` and `height` (inches) are those of one panel."""
+    figure = Figure(figsize=(width * columns + 0.6, height * rows + 0.7), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    return figure, [list(row) for row in axes]
+
+
+def legend(figure: Figure, handles: Iterable[Any], columns: int = 5) -> None:
+    """Put one legend above all panels, where it hides no data."""
+    entries = list(handles)
+    if entries:
+        figure.legend(
+            handles=entries, loc="outside upper center", ncols=min(columns, len(entries)), handlelength=2.8
+        )
+
+
+def wide_spread(values: Iterable[float], ratio: float = 20.0) -> bool:
+    """Return whether `values` are all positive and span more than `ratio`: then a log axis shows them better."""
+    known = [value for value in values if math.isfinite(value)]
+    return bool(known) and min(known) > 0.0 and max(known) / min(known) > ratio
+
+
+def plain(value: float) -> str:
+    """Return a number as a person would write it on an axis."""
+    if value == 0.0 or not math.isfinite(value):
+        return "0" if value == 0.0 else "n/a"
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{value:,.6g}"
+    return f"{value:.3g}"
+
+
+def log_axis(axes: Axes, which: str) -> None:
+    """Turn the x or y axis of a panel to log scale with ticks at 1, 2, 5 written as plain numbers."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    low, high = sorted(axis.get_view_interval())
+    subs = (1.0, 2.0, 5.0) if high / low < 200.0 else (1.0,)
+    axis.set_major_locator(mpl.ticker.LogLocator(base=10.0, subs=subs, numticks=15))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def ticks_at(axes: Axes, values: Iterable[float]) -> None:
+    """Put the ticks of the x axis at the values that were studied, and nowhere else."""
+    positions = sorted(set(values))
+    axes.xaxis.set_major_locator(mpl.ticker.FixedLocator(positions))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def scaled(largest: float, unit: str) -> tuple[float, str]:
+    """Return divisor and name of the SI multiple of `unit` that suits values up to `largest`."""
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if largest >= factor:
+            return factor, prefix + unit
+    return 1.0, unit
+
+
+@styled
+def save(figure: Figure, output: Path) -> None:
+    """Write a figure; the ending of `output` says which format. Equal figures give equal bytes."""
+    kind = output.suffix[1:].lower()
+    nameless: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    figure.savefig(output, format=kind, metadata=nameless.get(kind, {"Software": None}))
