@@ -94,7 +94,7 @@ class Document:
         return Fault(message, path=dotted(path), file=mark.file, line=line, column=column)
 
     def replaced(self, path: Path_, data: Any, origin: str) -> Document:
-        """Return a document with other `data`: what stands at `path`, and what is new around it, is `origin`'s."""
+        """Return a document with other `data`: what is at `path`, and new around it, is from `origin`."""
         marks = {place: mark for place, mark in self.marks.items() if place[: len(path)] != path}
         for length in range(len(path) + 1):
             marks.setdefault(path[:length], Mark(origin))

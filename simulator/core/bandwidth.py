@@ -154,7 +154,7 @@ class TraceBandwidth:
         Work that ends just where a pause begins must not wait for the end of the pause because of a last bit:
         what passes within the rounding of time is not waited for.
         """
-        slack = 4.0 * ulp(start_s) * self.peak_bytes_per_s + 1e-15 * n_bytes
+        slack = 16.0 * ulp(start_s) * self.peak_bytes_per_s + 1e-14 * n_bytes
         if n_bytes <= slack:
             return start_s
         cycle, index = self._locate(start_s)

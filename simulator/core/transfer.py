@@ -204,7 +204,7 @@ class Transfer:
     def _slack(self) -> float:
         """Work that the rounding of time and of a sum of progress may hide."""
         channel = self.channel
-        return 4.0 * ulp(channel.env._now) * channel.bandwidth.peak_bytes_per_s + 1e-14 * self._work
+        return 16.0 * ulp(channel.env._now) * channel.bandwidth.peak_bytes_per_s + 1e-14 * self._work
 
     def _bytes_of(self, work: float) -> float:
         """Convert work to bytes: in proportion within an operation."""

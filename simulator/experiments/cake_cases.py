@@ -14,7 +14,7 @@ import numpy as np
 from simulator.experiments.reproduce_cake import GBIT_BYTES_PER_S, cell_scenario, cell_ttft_s, log_rmse
 from simulator.policies.batching.fluctuating_budget import FluctuatingBudget
 from simulator.policies.kv_loading.cake import Cake
-from simulator.scenario.spec import BandwidthUniform, DeviceSpec, LlmPolicies, Scenario
+from simulator.scenario.spec import BandwidthUniform, LlmPolicies, Scenario
 from simulator.serving.build import step_cost
 from simulator.workloads.spec import AtOnce, Evenly, Synthetic
 from simulator.world import simulate
@@ -110,7 +110,9 @@ def cases() -> Iterator[Case]:
     for bits in (16, 8):
         token, time_s, token_sd, time_sd = fluctuation(bits)
         setting = f"assumed: {bits}-bit KV, bandwidth redrawn every 0.1 s, mean of 40 draws"
-        yield Case(f"fluctuation, meeting token ({setting}, sd {token_sd:.0f})", MEETING_TOKEN, token, "tokens")
+        yield Case(
+            f"fluctuation, meeting token ({setting}, sd {token_sd:.0f})", MEETING_TOKEN, token, "tokens"
+        )
         yield Case(f"fluctuation, meeting time ({setting}, sd {time_sd:.2f} s)", MEETING_S, time_s, "s")
     for share in (0.125, 0.25):
         row = cell("llama-3.1-70b", "a100-80g-sxm", 2, 32.0, share)
@@ -118,7 +120,9 @@ def cases() -> Iterator[Case]:
         step_s = step_cost(scenario.services["chat"], scenario.devices["gpu"]).step_s(round(512 * share))
         io_s = cell_ttft_s(row, "io_only")
         for policy in ("cake", "cake_with_fallback"):
-            label = f"70B, share {share:g}, 32 Gbit/s: TTFT of {policy} less io_only (one step is {step_s:.3f} s)"
+            label = (
+                f"70B, share {share:g}, 32 Gbit/s: TTFT of {policy} less io_only (one step is {step_s:.3f} s)"
+            )
             yield Case(label, None, cell_ttft_s(row, policy) - io_s, "s")
 
 
@@ -144,7 +148,9 @@ def report_cake(rows: list[dict[str, Any]]) -> str:
     groups["other models"] = [r for r in rows if r["model"] != "longalpaca-13b"]
     lines.append("")
     for (name, group), target in zip(groups.items(), (0.06, 0.10), strict=True):
-        lines.append(f"log-rmse, {name}: {log_rmse(group):.3f} (target at most {target:.2f}, {len(group)} cells)")
+        lines.append(
+            f"log-rmse, {name}: {log_rmse(group):.3f} (target at most {target:.2f}, {len(group)} cells)"
+        )
     lines += ["", "Further results (the paper's settings are not all stated; what is assumed is named)"]
     for case in cases():
         paper = "" if case.published is None else f"paper {case.published:g}, "

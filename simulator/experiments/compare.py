@@ -25,7 +25,8 @@ from simulator.experiments.folders import slug, whole_folder
 from simulator.experiments.identity import identify
 from simulator.experiments.run_store import FORMAT, MANIFEST, to_json, versions
 from simulator.experiments.statistics import Estimate, batch_means, over_replications
-from simulator.scenario.load import load_scenario, resolver
+from simulator.scenario.load import load, resolver
+from simulator.scenario.overrides import ORIGIN
 from simulator.scenario.spec import Scenario
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class Variant:
     def statistics(self) -> dict[str, Estimate]:
         """Mean over the replications of each figure of the summary, by its dotted path."""
         flat = [flatten(outcome.summary) for outcome in self.outcomes if outcome.summary is not None]
-        return {path: over_replications([one.get(path) for one in flat]) for path in (flat[0] if flat else ())}
+        return {
+            path: over_replications([one.get(path) for one in flat]) for path in (flat[0] if flat else ())
+        }
 
     @property
     def failed(self) -> bool:
@@ -186,9 +189,8 @@ def compare(
     """
     overrides = tuple(overrides)
     variants = plan(scenario, vary, overrides)
-    base = scenario.parent
-    resolve = resolver(base)
-    name = load_scenario(scenario, overrides).name if vary else variants[0].scenario.name
+    resolve = resolver(scenario)
+    name = variants[0].scenario.name
     parent: Path | None = None
     if out is not None:
         identities = [
@@ -207,7 +209,7 @@ def compare(
             Job(
                 variant.scenario,
                 number,
-                base,
+                resolve,
                 target / variant.folders[number] if target is not None else None,
                 tuple(command),
             )
@@ -254,16 +256,23 @@ def plan(scenario: Path, vary: Mapping[str, Sequence[object]], overrides: Iterab
     for combination in itertools.product(*([as_yaml(value) for value in values] for values in vary.values())):
         values = dict(zip(vary, combination, strict=True))
         try:
-            loaded = load_scenario(
-                scenario, (*overrides, *(f"{path}={value}" for path, value in values.items()))
-            )
+            loaded = load(scenario, (*overrides, *(f"{path}={value}" for path, value in values.items())))
         except InputError as error:
-            faults += error.faults
+            faults += [
+                replace(fault, file="--vary")
+                if fault.file == ORIGIN and _below(fault.path, values)
+                else fault
+                for fault in error.faults
+            ]
         else:
             variants.append(Variant(", ".join(combination), values, loaded))
     if faults:
         raise InputError(list(dict.fromkeys(faults)))
     return variants
+
+
+def _below(path: str, varied: Iterable[str]) -> bool:
+    return any(path == it or path.startswith(f"{it}.") for it in varied)
 
 
 def as_yaml(value: object) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from simulator.core import Table
 from simulator.experiments.identity import identify
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
 from simulator.metrics.summary import COMPLETED
-from simulator.scenario.load import resolver
+from simulator.scenario.load import Resolver
 from simulator.scenario.spec import Scenario
 from simulator.world import simulate
 
@@ -34,8 +35,8 @@ class Job:
     """What to simulate."""
     replication: int
     """Number of the replication."""
-    base: Path
-    """Folder of the scenario file: paths inside count from there."""
+    resolve: Resolver
+    """Turns paths of the scenario into files."""
     store: Path | None = None
     """Run folder to write; None: nothing is written."""
     command: tuple[str, ...] = ()
@@ -74,13 +75,12 @@ class Outcome:
 
 def execute(job: Job) -> Outcome:
     """Do one run and, where asked to, write its folder. A failure is data; only Ctrl-C and the like get out."""
-    resolve = resolver(job.base)
     started = time.perf_counter()
     stage, failure, result = "simulate", None, None
     summary: dict[str, Any] | None = None
     latencies: dict[str, RequestLatencies] = {}
     try:
-        result = simulate(job.scenario, job.replication, resolve)
+        result = simulate(job.scenario, job.replication, job.resolve)
         stage = "summarize"
         summary = result.summary()
         order = {name: index for index, name in enumerate(job.scenario.workloads)}
@@ -90,7 +90,7 @@ def execute(job: Job) -> Outcome:
     effort = Effort(time.perf_counter() - started, peak_memory_bytes())
     if job.store is not None and not (failure and failure.faults):  # bad input leaves nothing behind
         try:
-            identity = identify(job.scenario, resolve, job.replication)
+            identity = identify(job.scenario, job.resolve, job.replication)
             what = failure or result
             assert what is not None
             write_run(job.store, job.scenario, job.replication, identity, effort, job.command, what)
@@ -98,6 +98,16 @@ def execute(job: Job) -> Outcome:
             failure = failure or _failure("store", error)
     notes = result.notes if result is not None else ()
     return Outcome(None if failure else summary, {} if failure else latencies, notes, failure, effort)
+
+
+@contextmanager
+def worker_pool(processes: int) -> Iterator[Executor | None]:
+    """Give an executor of so many processes; None for one, which is this process."""
+    if processes == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(processes) as executor:
+        yield executor
 
 
 def run_jobs(

@@ -31,12 +31,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devices.document import dump_yaml, read_document
 from devices.errors import Fault, InputError
 from simulator.core import TEXT, Table
 from simulator.experiments.folders import whole_folder
 from simulator.experiments.identity import Identity
 from simulator.metrics.summary import summarize
-from simulator.scenario.load import dump_scenario, load_scenario
+from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
 from simulator.serving.build import INTERVALS
 from simulator.serving.service import request_schema
@@ -135,7 +136,7 @@ def write_run(
     else:
         manifest |= {"simulated_s": outcome.simulated_s, "notes": list(outcome.notes)}
     with whole_folder(folder) as unfinished:
-        (unfinished / SCENARIO).write_text(dump_scenario(scenario), encoding="utf-8")
+        (unfinished / SCENARIO).write_text(dump_yaml(to_data(scenario)), encoding="utf-8")
         if isinstance(outcome, RunResult):
             (unfinished / SUMMARY).write_text(to_json(outcome.summary()), encoding="utf-8")
             _write_tables(unfinished, outcome)
@@ -169,7 +170,9 @@ def _write_tables(folder: Path, result: RunResult) -> None:
         for name, table in (result.intervals or {"": Table(INTERVALS)}).items()
         if name
     ] or [_labelled(Table(INTERVALS), service="", device="")]
-    totals = pyarrow.Table.from_pylist([{"device": name, **asdict(it)} for name, it in result.devices.items()])
+    totals = pyarrow.Table.from_pylist(
+        [{"device": name, **asdict(it)} for name, it in result.devices.items()]
+    )
     for file, table in (
         (REQUESTS, pyarrow.concat_tables(requests, promote_options="default")),
         (DEVICES, pyarrow.concat_tables(intervals)),
@@ -201,7 +204,14 @@ class StoredRun:
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario with every default written out."""
-        return load_scenario(self.folder / SCENARIO, check_files=False)
+        from simulator.scenario.validation import validate  # noqa: PLC0415 (brings pydantic)
+
+        # The files that it names may be gone by now, so that only its types are checked.
+        scenario, faults = validate(Scenario, read_document(self.folder / SCENARIO))
+        if faults:
+            raise InputError(faults)
+        assert isinstance(scenario, Scenario)
+        return scenario
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -287,7 +297,9 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         ) from None
     found = manifest.get("kind") if isinstance(manifest, dict) else None
     if found != kind:
-        raise InputError(Fault(f"holds a {found or 'file of another program'}, not a {kind}", file=str(folder)))
+        raise InputError(
+            Fault(f"holds a {found or 'file of another program'}, not a {kind}", file=str(folder))
+        )
     if manifest["format"] != FORMAT:
         message = f"has format {manifest['format']}; this version of hetsim reads format {FORMAT}"
         raise InputError(Fault(message, file=str(folder)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from devices.document import Document, read_document
-from devices.errors import Fault, InputError
+from devices.document import Document, dump_yaml, read_document
+from devices.errors import InputError
 from simulator.scenario import shapes
 from simulator.scenario.overrides import apply_overrides
 from simulator.scenario.spec import Scenario
@@ -31,16 +30,18 @@ class Resolver:
             return Path(path)
 
 
-def resolver(path: str | Path) -> Resolver:
-    """Return what turns the paths in the scenario file `path` into files.
+def resolver(folder: str | Path) -> Resolver:
+    """Return what turns the paths of a scenario in `folder` into files.
 
     A `Scenario` keeps its paths as they were written, so that what is derived from it (its hash, a resolved
     copy of it) is the same on every machine.
     """
-    return Resolver(Path(path).parent)
+    return Resolver(Path(folder))
 
 
-def load(path: str | Path, overrides: Iterable[str] = (), seed: int | None = None) -> Scenario:
+def load_scenario(
+    path: str | Path, overrides: Iterable[str] = (), seed: int | None = None, *, check_files: bool = True
+) -> Scenario:
     """Read and check a scenario file.
 
     Parameters
@@ -48,16 +49,19 @@ def load(path: str | Path, overrides: Iterable[str] = (), seed: int | None = Non
     path
         The file.
     overrides
-        ``PATH=VALUE`` texts (see `simulator.scenario.overrides`), applied in order before anything is checked.
+        ``PATH=VALUE`` texts (see `simulator.scenario.overrides`), applied in order before the checks.
     seed
         Root of the random streams instead of the file's; None: the file's.
+    check_files
+        Whether a missing trace is a fault; False only looks at the scenario, such as that of a finished run.
 
     Raises
     ------
     InputError
         With every fault found, each with file:line:column, path, what is wrong and what is allowed.
     """
-    return _checked(read_document(Path(path), str(path)), overrides, seed, resolver(path))
+    path = Path(path)
+    return _checked(read_document(path), overrides, seed, Resolver(path.parent) if check_files else None)
 
 
 def load_text(
@@ -68,23 +72,24 @@ def load_text(
     name: str = "<text>",
     folder: str | Path = ".",
 ) -> Scenario:
-    """Check a scenario given as text, which messages call `name`; its paths start in `folder`. See `load`."""
+    """Check a scenario given as text that messages call `name`, with paths from `folder`; see `load_scenario`."""
     return _checked(read_document(text, name), overrides, seed, Resolver(Path(folder)))
 
 
-def _checked(document: Document, overrides: Iterable[str], seed: int | None, resolve: Resolver) -> Scenario:
-    from simulator.scenario.references import check_references  # noqa: PLC0415 (see `validation`: late)
-    from simulator.scenario.relations import check_relations  # noqa: PLC0415
+def _checked(
+    document: Document, overrides: Iterable[str], seed: int | None, resolve: Resolver | None
+) -> Scenario:
+    from simulator.scenario.references import check_files, check_references  # noqa: PLC0415 (see `validation`: late)
+    from simulator.scenario.relations import check_relations, sound_parts  # noqa: PLC0415
     from simulator.scenario.validation import validate  # noqa: PLC0415
 
     document, faults = apply_overrides(Scenario, document, overrides)
     if seed is not None and isinstance(document.data, dict):
         document = document.replaced(("seed",), {**document.data, "seed": seed}, "--seed")
     scenario, found = validate(Scenario, document)
-    problems = [
-        *check_references(document.data, resolve),
-        *check_relations(_parts(document)),
-    ]
+    problems = [*check_references(document.data), *check_relations(sound_parts(document))]
+    if resolve is not None:
+        problems += check_files(document.data, resolve)
     faults += found
     faults += [document.fault(problem.path, problem.message, key=problem.key) for problem in problems]
     if faults:
@@ -93,16 +98,26 @@ def _checked(document: Document, overrides: Iterable[str], seed: int | None, res
     return scenario
 
 
+load = load_scenario
+
+
+def dump_scenario(scenario: Scenario) -> str:
+    """Return a scenario as YAML text that reads back equal, defaults written out."""
+    return dump_yaml(to_data(scenario))
+
+
 def to_data(scenario: Scenario) -> dict[str, Any]:
     """Return a scenario as plain data: SI numbers, defaults written out, policies with their parameters.
 
-    `load_text` of its YAML (`devices.document.dump_yaml`) gives an equal scenario.
+    `load_text` of its YAML (`dump_scenario`) gives an equal scenario.
     """
     return _record(scenario)
 
 
 def _record(instance: Any) -> dict[str, Any]:
-    return {name: _plain(hint, getattr(instance, name)) for name, hint in shapes.fields_of(type(instance)).items()}
+    return {
+        name: _plain(hint, getattr(instance, name)) for name, hint in shapes.fields_of(type(instance)).items()
+    }
 
 
 def _plain(annotation: Any, value: Any) -> Any:

@@ -72,12 +72,12 @@ def _set(annotation: Any, data: Any, path_text: str, value: Any) -> Path_:
 
 def _known(annotation: Any, here: Any, step: str, done: Path_, path_text: str) -> str | int:
     """Return `step` as a key or index that can stand inside `here`; a fault names the nearest that can."""
+    if not done and not isinstance(here, dict):
+        raise _unknown(path_text, "the file is not a mapping")
     if isinstance(here, list):
         if step.isdecimal() and int(step) < len(here):
             return int(step)
         raise _unknown(path_text, f"{dotted(done)} has {len(here)} entries, numbered from 0")
-    if not isinstance(here, dict):
-        raise _unknown(path_text, "the file is not a mapping")
     keys = shapes.keys(annotation, here)
     if step in keys:
         return step

@@ -39,15 +39,10 @@ class Problem:
     """The key is at fault, not the value."""
 
 
-def check_references(data: Any, resolve: Callable[[str], Path]) -> Iterator[Problem]:
-    """Yield every name in the plain data of a scenario that stands for nothing, and every device without use.
+def check_references(data: Any) -> Iterator[Problem]:
+    """Yield every name in `data` that stands for nothing, and every device or link that nothing uses.
 
-    Parameters
-    ----------
-    data
-        What the file says, however wrong.
-    resolve
-        Turns a path of the scenario into a file.
+    `data` is what a scenario file says, however wrong.
     """
     if not isinstance(data, dict):
         return
@@ -61,13 +56,14 @@ def check_references(data: Any, resolve: Callable[[str], Path]) -> Iterator[Prob
     for name, workload in _entries(data, "workloads"):
         yield from _workload(data, ("workloads", name), workload)
     yield from _unused(data)
-    yield from _files(data, resolve)
 
 
 def _user_names(data: Mapping[str, Any]) -> Iterator[Problem]:
     name = data.get("name")
     if isinstance(name, str) and not _SCENARIO_NAME.fullmatch(name):
-        yield Problem(("name",), f"{name[:60]!r} cannot name a folder; allowed: letters, digits, '-', '_' and '.'")
+        yield Problem(
+            ("name",), f"{name[:60]!r} cannot name a folder; allowed: letters, digits, '-', '_' and '.'"
+        )
     for section in _SECTIONS:
         written = data.get(section)
         if written == {} and section in ("services", "workloads"):
@@ -99,8 +95,9 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield Problem((*path, "engine"), unknown_name("engine", engine, engine_names()))
     yield from _entry(data, (*path, "gpus"), service.get("gpus"), "devices")
     yield from _of_kind(data, (*path, "gpus"), service.get("gpus"), "gpu")
-    tiers = service.get("kv_tiers")
-    for i, tier in enumerate(tiers) if isinstance(tiers, list) else ():
+    written = service.get("kv_tiers")
+    tiers = written if isinstance(written, list) else []
+    for i, tier in enumerate(tiers):
         place = (*path, "kv_tiers", i)
         yield from _entry(data, place, tier, "devices")
         yield from _of_kind(data, place, tier, "storage")
@@ -112,11 +109,12 @@ def _workload(data: Mapping[str, Any], path: Path_, workload: Mapping[str, Any])
     yield from _entry(data, (*path, "service"), workload.get("service"), "services")
     stored = workload.get("stored")
     tier = stored.get("tier") if isinstance(stored, dict) else None
-    service = dict(_entries(data, "services")).get(str(workload.get("service")))
+    name = str(workload.get("service"))
+    service = dict(_entries(data, "services")).get(name)
     if isinstance(tier, str) and service is not None:
         tiers = _texts(service.get("kv_tiers"))
         if tier not in tiers:
-            message = f"{tier!r} is not a KV tier of service {workload['service']!r}"
+            message = f"{tier!r} is not a KV tier of service {name!r}"
             near = nearest(tier, tiers)
             hint = f"; nearest: {near}" if near else f"; allowed: {', '.join(tiers) or 'it has none'}"
             yield Problem((*path, "stored", "tier"), message + hint)
@@ -126,14 +124,19 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
     services = [service for _, service in _entries(data, "services")]
     used = {service.get("gpus") for service in services if isinstance(service.get("gpus"), str)}
     used.update(tier for service in services for tier in _texts(service.get("kv_tiers")))
-    links = {device.get("link") for _, device in _entries(data, "devices") if isinstance(device.get("link"), str)}
+    links = {
+        device.get("link") for _, device in _entries(data, "devices") if isinstance(device.get("link"), str)
+    }
     for section, known, by in (("devices", used, "service"), ("links", links, "device")):
         for name in _written(data, section):
             if name not in known:
                 yield Problem((section, name), f"no {by} uses it", key=True)
 
 
-def _files(data: Mapping[str, Any], resolve: Callable[[str], Path]) -> Iterator[Problem]:
+def check_files(data: Any, resolve: Callable[[str], Path]) -> Iterator[Problem]:
+    """Yield every path in `data` that is not a file; `resolve` turns a path of the scenario into one."""
+    if not isinstance(data, dict):
+        return
     places: list[tuple[Path_, Any]] = []
     for name, workload in _entries(data, "workloads"):
         places.append((("workloads", name, "path"), workload.get("path")))
@@ -146,9 +149,15 @@ def _files(data: Mapping[str, Any], resolve: Callable[[str], Path]) -> Iterator[
     for place, path in places:
         if isinstance(path, str) and not _is_file(resolve(path)):
             folder = resolve(path).parent
-            near = nearest(Path(path).name, [entry.name for entry in folder.iterdir()]) if _is_folder(folder) else None
+            near = (
+                nearest(Path(path).name, [entry.name for entry in folder.iterdir()])
+                if _is_folder(folder)
+                else None
+            )
             hint = f"; nearest: {near}" if near else ""
-            yield Problem(place, f"there is no file {path!r}, beside the scenario or in the working directory{hint}")
+            yield Problem(
+                place, f"there is no file {path!r}, beside the scenario or in the working directory{hint}"
+            )
 
 
 def _is_file(path: Path) -> bool:
@@ -194,10 +203,16 @@ def _kind(profile: Any) -> str | None:
 
 def _entry(data: Mapping[str, Any], path: Path_, name: Any, section: str) -> Iterator[Problem]:
     """Check that `name`, where it is a text, is an entry of `section`, where that is a mapping."""
-    if isinstance(name, str) and isinstance(data.get(section, {}), dict) and name not in _written(data, section):
+    if (
+        isinstance(name, str)
+        and isinstance(data.get(section, {}), dict)
+        and name not in _written(data, section)
+    ):
         known = _written(data, section)
         what = section.removesuffix("s")
-        yield Problem(path, unknown_name(what, name, known) if known else f"there is no {what} {name!r}, nor any")
+        yield Problem(
+            path, unknown_name(what, name, known) if known else f"there is no {what} {name!r}, nor any"
+        )
 
 
 def _entries(data: Mapping[str, Any], section: str) -> list[tuple[str, Mapping[str, Any]]]:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from devices.catalogue import load_profile, profile_names
-from devices.document import Path_
+from devices.document import Document, Path_
 from devices.profiles import GpuProfile
 from simulator.scenario.references import Problem
-from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec, LlmService
+from simulator.scenario.shapes import fields_of
+from simulator.scenario.spec import (
+    BandwidthTrace,
+    BandwidthUniform,
+    DeviceSpec,
+    LinkSpec,
+    LlmService,
+    Scenario,
+)
+from simulator.scenario.validation import validate
 from simulator.serving.models import load_model, model_names
 from simulator.workloads.spec import WorkloadSpec
 
@@ -26,10 +37,33 @@ class Parts:
     """Services by name."""
     workloads: Mapping[str, WorkloadSpec]
     """Workloads by name."""
+    horizon: float | None = None
+    """Simulated time at which the run stops."""
+
+
+def sound_parts(document: Document) -> Parts:
+    """Return the parts of a scenario's document that have no fault of their own."""
+    data = document.data if isinstance(document.data, dict) else {}
+    sections: dict[str, dict[str, Any]] = {}
+    for section in ("devices", "links", "services", "workloads"):
+        names = data.get(section)
+        hint = typing.get_args(fields_of(Scenario)[section])[1]
+        read = (
+            {name: validate(hint, document, (section, name))[0] for name in names}
+            if isinstance(names, dict)
+            else {}
+        )
+        sections[section] = {name: entry for name, entry in read.items() if entry is not None}
+    horizon = (
+        validate(fields_of(Scenario)["horizon"], document, ("horizon",))[0] if "horizon" in data else None
+    )
+    return Parts(**sections, horizon=horizon)
 
 
 def check_relations(parts: Parts) -> Iterator[Problem]:
     """Yield every combination of values that cannot be simulated."""
+    if parts.horizon == 0:
+        yield Problem(("horizon",), "is 0 s; allowed: above 0 s")
     for section, entries in (("devices", parts.devices), ("links", parts.links)):
         for name, entry in entries.items():
             yield from _bandwidth((section, name, "bandwidth"), entry.bandwidth)
@@ -81,7 +115,9 @@ def _parallelism(path: Path_, service: LlmService) -> Iterator[Problem]:
         message = f"{ranks} does not divide the {model.attention_heads} attention heads of {service.model}"
         yield Problem(place, message)
     elif model.kv_heads % ranks and ranks % model.kv_heads:
-        yield Problem(place, f"{ranks} and the {model.kv_heads} KV heads of {service.model} do not divide evenly")
+        yield Problem(
+            place, f"{ranks} and the {model.kv_heads} KV heads of {service.model} do not divide evenly"
+        )
 
 
 def _gpu_count(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:
@@ -105,7 +141,8 @@ def _shared_gpus(parts: Parts) -> Iterator[Problem]:
         for user, service in users.items():
             if service.replicas is None:
                 yield Problem(
-                    ("services", user), f"shares {name} with another service and so must say how many replicas it has"
+                    ("services", user),
+                    f"shares {name} with another service and so must say how many replicas it has",
                 )
         need = {user: service.tensor_parallel * (service.replicas or 1) for user, service in users.items()}
         if max(need.values()) <= device.count < sum(need.values()):

@@ -21,6 +21,7 @@ from devices.document import Document, Path_
 from devices.errors import Fault
 from devices.quantity import nearest, shown
 from devices.sourced import unknown_name
+from simulator.policies.registry import DECISIONS, policies
 from simulator.scenario import shapes
 from simulator.scenario.shapes import Choice
 
@@ -35,15 +36,20 @@ def validate(annotation: Any, document: Document, path: Path_ = ()) -> tuple[Any
     """
     data = document.at(path)
     try:
-        return _validator(annotation).validate_python(data), []
+        return _validator(annotation, _registered()).validate_python(data), []
     except ValidationError as error:
         found = [_fault(annotation, document, path, detail) for detail in error.errors(include_url=False)]
         return None, found
 
 
 @cache
-def _validator(annotation: Any) -> SchemaValidator:
+def _validator(annotation: Any, registered: tuple[object, ...]) -> SchemaValidator:
     return SchemaValidator(core_schema(annotation))
+
+
+def _registered() -> tuple[object, ...]:
+    """Return all known policies: one that is registered after the first file was read counts too."""
+    return tuple((decision, *policies(decision).items()) for decision in DECISIONS)
 
 
 def core_schema(annotation: Any) -> CoreSchema:

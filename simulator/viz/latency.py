@@ -36,7 +36,9 @@ def ttft_cdf(ttft_s: Mapping[str, ArrayLike]) -> Figure:
     for label, look in looks(values).items():
         times = values[label]
         if not len(times):
-            handles.append(Line2D([], [], color=look.colour, linestyle=look.dash, label=f"{label}: no answers"))
+            handles.append(
+                Line2D([], [], color=look.colour, linestyle=look.dash, label=f"{label}: no answers")
+            )
             continue
         shown = _thinned(len(times))
         x = np.concatenate([times[:1], times[shown]])
@@ -74,7 +76,7 @@ def ttft_cdf(ttft_s: Mapping[str, ArrayLike]) -> Figure:
 
 
 def _thinned(count: int) -> NDArray[np.int64]:
-    """Return the indices of a sorted sample that are drawn: evenly spaced, and every one of the last hundred."""
+    """Return the indices of a sorted sample to draw: evenly spaced, and every one of the last hundred."""
     if count <= MOST_POINTS:
         return np.arange(count)
     body = np.linspace(0, count - 1, MOST_POINTS).round().astype(np.int64)

@@ -37,20 +37,20 @@ class _Steps:
 def queue_and_kv(
     intervals: pd.DataFrame, requests: pd.DataFrame | None = None, capacity_blocks: int | None = None
 ) -> Figure:
-    """Draw waiting and admitted requests, KV blocks in use, tokens per engine step and GPU occupancy over time.
+    """Draw requests in the queue and admitted, KV in use, tokens per engine step and GPU occupancy over time.
 
-    Every value is an exact time average over one of 240 equal bins; with several replicas, their mean and a band
-    from the lowest to the highest.
+    Every value is an exact time average over one of 240 equal bins; with several replicas, their mean and a
+    band from the lowest to the highest.
 
     Parameters
     ----------
     intervals
-        One row per run of engine steps (`simulator.serving.build.INTERVALS`) of one service. A row's counts are
-        those at its end; between two rows the engine is idle.
+        One row per run of engine steps (`simulator.serving.build.INTERVALS`) of one service. A row's counts
+        are those at its end; between two rows the engine is idle.
     requests
         The requests of the same service (`simulator.serving.service.request_schema`). With them, waiting and
-        admitted requests are counted exactly (one that was preempted waits until its last admission); without,
-        the counts of `intervals` are held while the engine is idle.
+        admitted requests are counted exactly (one that was preempted waits until its last admission);
+        without, the counts of `intervals` are held while the engine is idle.
     capacity_blocks
         KV blocks that a replica has; with it, blocks in use are drawn as a share of them.
     """
@@ -150,7 +150,9 @@ def _replica(
     curves["admitted"] = _count(admitted[~never], np.where(open_ended, end_s, finish)[~never], start_s, end_s)
     inside = curves["admitted"]
     place = np.searchsorted(inside.times, end, side="right") - 1
-    holders = np.append(inside.values, 0.0)[place]  # nobody admitted: no block is in use, whatever the row says
+    holders = np.append(inside.values, 0.0)[
+        place
+    ]  # nobody admitted: no block is in use, whatever the row says
     curves["kv"] = curve(blocks, np.where(holders > 0.0, blocks, 0.0))
     return curves
 

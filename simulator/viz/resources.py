@@ -19,8 +19,8 @@ def tier_traffic(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame
-        One row per variant and tier: ``variant``, ``tier``, ``read_bytes``, ``written_bytes``, ``hit_rate`` (share
-        of prompt tokens, 0 to 1); NaN where a tier has no such figure (bytes of the cache in GPU memory).
+        One row per variant and tier: ``variant``, ``tier``, ``read_bytes``, ``written_bytes``, ``hit_rate``
+        (share of prompt tokens, 0 to 1); NaN where a tier has no such figure (bytes of the cache in GPU memory).
     """
     styles = looks(frame["variant"])
     largest = float(np.nanmax(frame[["read_bytes", "written_bytes"]].to_numpy(dtype=float), initial=0.0))

@@ -15,7 +15,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from simulator.viz.style import GREY, Look, legend, log_axis, looks, panels, plain, styled, ticks_at, wide_spread
+from simulator.viz.style import (
+    GREY,
+    Look,
+    legend,
+    log_axis,
+    looks,
+    panels,
+    plain,
+    styled,
+    ticks_at,
+    wide_spread,
+)
 
 BANDWIDTH = "bandwidth_gbit_per_s"
 """Column with the bandwidth of the storage tier in Gbit/s."""
@@ -37,55 +48,56 @@ def ttft_against_bandwidth(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame
-        Columns ``policy``, ``bandwidth_gbit_per_s``, ``ttft_s``, and where there are several ``gpu``. The policy
-        ``oracle``, or else a column ``oracle_s``, is drawn dashed with the region below it shaded.
+        Columns ``policy``, ``bandwidth_gbit_per_s``, ``ttft_s``, and where there are several ``gpu``. The
+        policy ``oracle``, or else a column ``oracle_s``, is drawn dashed with the region below it shaded.
     """
-    table = frame.copy()
-    if "gpu" not in table:
-        table["gpu"] = ""
-    if "oracle_s" in table:
-        bound = table.drop_duplicates(["gpu", BANDWIDTH])
-        bound = bound.assign(policy=ORACLE, ttft_s=bound["oracle_s"]).dropna(subset=["ttft_s"])
-        table = pd.concat([table[table["policy"] != ORACLE], bound])
+    table = _with_bound(frame)
     gpus = list(dict.fromkeys(table["gpu"]))
     rows = math.ceil(len(gpus) / MOST_COLUMNS)
     columns = math.ceil(len(gpus) / rows)
     figure, grid = panels(rows, columns, 3.1 if columns > 1 else 4.6, 2.8, sharex=True, sharey=True)
-    styles = looks(table["policy"])
     cells = [axes for row in grid for axes in row]
-    for axes, gpu in zip(cells, gpus, strict=False):
+    for axes in cells[len(gpus) :]:
+        axes.remove()
+    cells = cells[: len(gpus)]
+    styles = looks(table["policy"])
+    for axes, gpu in zip(cells, gpus, strict=True):
         part = table[table["gpu"] == gpu]
         for policy, look in styles.items():
             _curve(axes, part[part["policy"] == policy], look, policy == ORACLE)
         axes.set_title(str(gpu))
-    first = cells[0]
     if wide_spread(table[BANDWIDTH], ratio=4.0):
-        log_axis(first, "x")
+        log_axis(cells[0], "x")
     if wide_spread(table["ttft_s"], ratio=8.0):
-        log_axis(first, "y")
+        log_axis(cells[0], "y")
     else:
-        first.set_ylim(bottom=0.0)
-    bottom = first.get_ylim()[0]
-    for axes, gpu in zip(cells, gpus, strict=False):
+        cells[0].set_ylim(bottom=0.0)
+    bottom = cells[0].get_ylim()[0]
+    for i, (axes, gpu) in enumerate(zip(cells, gpus, strict=True)):
         ticks_at(axes, table[BANDWIDTH])
         bound = table[(table["gpu"] == gpu) & (table["policy"] == ORACLE)].groupby(BANDWIDTH)["ttft_s"].mean()
-        if len(bound):
-            axes.fill_between(bound.index, bottom, bound, color=GREY, alpha=0.22, linewidth=0.0, zorder=1)
-    first.set_ylim(bottom=bottom)
-    for axes in cells[len(gpus) :]:
-        axes.remove()
-    for i, axes in enumerate(cells[: len(gpus)]):
+        axes.fill_between(bound.index, bottom, bound, color=GREY, alpha=0.22, linewidth=0.0, zorder=1)
         axes.label_outer()
+        axes.set_ylabel("TTFT (s)" if i % columns == 0 else "")
         if i + columns >= len(gpus):
             axes.set_xlabel("Storage bandwidth (Gbit/s)")
             axes.tick_params(labelbottom=True)
-        if i % columns == 0:
-            axes.set_ylabel("TTFT (s)")
+    cells[0].set_ylim(bottom=bottom)
     handles: list[Line2D | Patch] = [_key(policy, look) for policy, look in styles.items()]
     if ORACLE in styles:
         handles.append(Patch(color=GREY, alpha=0.22, linewidth=0.0, label="faster than the oracle"))
-    legend(figure, handles, columns=4 if columns > 1 else 3)
+    legend(figure, handles, columns=min(4, columns + 2))
     return figure
+
+
+def _with_bound(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a ``gpu``, and with the bound as rows of the policy ``oracle``."""
+    table = frame if "gpu" in frame else frame.assign(gpu="")
+    if "oracle_s" not in table:
+        return table
+    bound = table.drop_duplicates(["gpu", BANDWIDTH])
+    bound = bound.assign(policy=ORACLE, ttft_s=bound["oracle_s"]).dropna(subset=["ttft_s"])
+    return pd.concat([table[table["policy"] != ORACLE], bound])
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, look: Look, is_bound: bool) -> None:
@@ -93,10 +105,18 @@ def _curve(axes: Axes, rows: pd.DataFrame, look: Look, is_bound: bool) -> None:
     mean = grouped.mean()
     marker = "" if is_bound else look.marker
     axes.plot(
-        mean.index, mean, color=look.colour, linestyle=look.dash, marker=marker, markeredgecolor="white", zorder=3
+        mean.index,
+        mean,
+        color=look.colour,
+        linestyle=look.dash,
+        marker=marker,
+        markeredgecolor="white",
+        zorder=3,
     )
     if (grouped.count() > 1).any():
-        axes.fill_between(mean.index, grouped.min(), grouped.max(), color=look.colour, alpha=0.2, linewidth=0.0)
+        axes.fill_between(
+            mean.index, grouped.min(), grouped.max(), color=look.colour, alpha=0.2, linewidth=0.0
+        )
 
 
 def _key(policy: str, look: Look) -> Line2D:
@@ -121,9 +141,9 @@ def speedup_heatmap(
     Parameters
     ----------
     frame
-        Column ``bandwidth_gbit_per_s``; ``gpu`` and ``share`` (of the token budget, 0 to 1) where they vary; and
-        either ``policy`` with ``ttft_s``, or ready figures in ``speedup_over_<baseline>``. Several rows of one
-        cell become their mean.
+        Column ``bandwidth_gbit_per_s``; ``gpu`` and ``share`` (of the token budget, 0 to 1) where they vary;
+        and either ``policy`` with ``ttft_s``, or ready figures in ``speedup_over_<baseline>``. Several rows
+        of one cell become their mean.
     over
         Baseline, or several: a panel each.
     of
@@ -162,7 +182,7 @@ def speedup_heatmap(
     step = max(1, math.ceil(reach / 4))
     bar.ax.yaxis.set_major_locator(FixedLocator([i * step for i in range(-4, 5) if abs(i * step) <= reach]))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{plain(2.0**value)}×"))
-    bar.set_label("Speed-up of TTFT (×, log scale)")
+    bar.set_label("TTFT speed-up (×, log)")
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
 
@@ -182,7 +202,9 @@ def _speedups(table: pd.DataFrame, over: str, of: str) -> pd.DataFrame:
     if ready in table:
         return table.pivot_table(index="setup", columns=BANDWIDTH, values=ready)
     ttft_s = {
-        policy: table[table["policy"] == policy].pivot_table(index="setup", columns=BANDWIDTH, values="ttft_s")
+        policy: table[table["policy"] == policy].pivot_table(
+            index="setup", columns=BANDWIDTH, values="ttft_s"
+        )
         for policy in (over, of)
     }
     return ttft_s[over] / ttft_s[of]

@@ -1,7 +1,7 @@
-"""One look for every figure: a policy keeps its colour, marker and dash; the same figure gives the same bytes.
+"""One look for every figure: a policy keeps colour, marker and dash; the same figure gives the same bytes.
 
-Figures are built through matplotlib's objects on the Agg, SVG or PDF canvas: no window system, no global state
-that outlives a call.
+Figures are built through matplotlib's objects on the Agg, SVG or PDF canvas: no window system, no global
+state that outlives a call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COLOURS: Final[Mapping[str, str]] = MappingProxyType(
         "yellow": "#F0E442",
     }
 )
-"""The palette of Okabe and Ito, told apart under every common colour blindness; yellow last: faint on white."""
+"""The palette of Okabe and Ito, safe under the common colour blindnesses; yellow last: faint on white."""
 
 GREY: Final = "#8C8C8C"
 """What is no data: reference lines, missing cells."""
@@ -100,9 +100,6 @@ _RC: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 
-FORMATS: Final = ("png", "svg", "pdf")
-"""File endings that `save` can write."""
-
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
     """Decorator: run a drawing function under the project's style and no other."""
@@ -120,22 +117,30 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """Return the look of each name, in the given order.
 
-    A policy of `KNOWN` always has the same one. Other names get the colours that no known name of this figure
+    A policy of `KNOWN` always has the same one; a variant that is a policy and more (``cake, 32 Gbit/s``) has
+    its colour, and a dash and marker of its own. Other names get the colours that no policy of this figure
     has, in the order of the palette and of the names, then further markers and dashes: figures of the same
     variants agree.
     """
     order = list(dict.fromkeys(names))
-    taken = {KNOWN[name].colour for name in order if name in KNOWN}
+    policy = {name: next((part for part in name.split(", ") if part in KNOWN), "") for name in order}
+    taken = {KNOWN[known].colour for known in policy.values() if known}
     free = [colour for colour in COLOURS.values() if colour not in taken] or list(COLOURS.values())
-    given = {name: KNOWN[name] for name in order if name in KNOWN}
-    for i, name in enumerate(name for name in order if name not in KNOWN):
-        turn = i // len(free)
+    used: dict[str, int] = {}
+    given: dict[str, Look] = {}
+    for name in order:
+        known = policy[name]
+        if name == known:
+            given[name] = KNOWN[name]
+            continue
+        number = used[known] = used.get(known, -1) + 1
+        turn = number if known else number // len(free)
         given[name] = Look(
-            free[i % len(free)],
-            _MARKERS[(i + turn) % len(_MARKERS)],
-            _DASHES[turn % len(_DASHES)] if turn else "-",
+            KNOWN[known].colour if known else free[number % len(free)],
+            _MARKERS[(number + turn) % len(_MARKERS)] if not known else _MARKERS[number % len(_MARKERS)],
+            _DASHES[turn % len(_DASHES)],
         )
-    return {name: given[name] for name in order}
+    return given
 
 
 def sequence(count: int) -> list[str]:
@@ -145,7 +150,9 @@ def sequence(count: int) -> list[str]:
     return [mpl.colors.to_hex(shade) for shade in shades]
 
 
-def panels(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[list[Axes]]]:
+def panels(
+    rows: int, columns: int, width: float, height: float, **shared: Any
+) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure of `rows` x `columns` panels; `width` and `height` (inches) are those of one panel."""
     figure = Figure(figsize=(width * columns + 0.6, height * rows + 0.7), layout="constrained")
     FigureCanvasAgg(figure)
@@ -162,8 +169,14 @@ def legend(figure: Figure, handles: Iterable[Any], columns: int = 5) -> None:
         )
 
 
+@styled
+def footnote(figure: Figure, text: str) -> None:
+    """Put a line below all panels: what a reader must know."""
+    figure.supxlabel(text, fontsize=8.0, color="#555555", x=0.01, ha="left")
+
+
 def wide_spread(values: Iterable[float], ratio: float = 20.0) -> bool:
-    """Return whether `values` are all positive and span more than `ratio`: then a log axis shows them better."""
+    """Return whether `values` are positive and span more than `ratio`: a log axis shows them better."""
     known = [value for value in values if math.isfinite(value)]
     return bool(known) and min(known) > 0.0 and max(known) / min(known) > ratio
 

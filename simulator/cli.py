@@ -1,0 +1,191 @@
+"""``hetsim``: the command line.
+
+Only arguments are described here; the bodies are in `simulator.commands` and are imported when they are asked
+for, so that ``hetsim --help`` is there at once. The result goes to stdout and is the same for the same input;
+everything else goes to stderr. Exit status: 0, 1 where a simulation failed, 2 for bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from devices.errors import InputError, SimulatorError
+
+LISTS = ("policies", "devices", "models", "engines", "scenarios", "metrics", "plots")
+"""What `hetsim list` can show."""
+
+STUDIES = ("cake",)
+"""Published tables that `hetsim reproduce` can show beside ours."""
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit status."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Parameters
+    ----------
+    argv
+        What the user typed after ``hetsim``; None: the process's own arguments.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has said all: help, or what is wrong
+        return int(stop.code or 0)
+    arguments.argv = ["hetsim", *argv]
+    module, _, name = arguments.body.partition(":")
+    try:
+        body = cast(Callable[[argparse.Namespace], int], getattr(importlib.import_module(module), name))
+        status = body(arguments)
+        sys.stdout.flush()
+        return status
+    except InputError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        return BAD_INPUT
+    except SimulatorError as error:
+        print(f"hetsim: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("hetsim: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader has gone, which is no fault; what is still in the buffer must not be written at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; ``body`` of its result is ``module:function``."""
+    top = argparse.ArgumentParser(
+        prog="hetsim",
+        description="Simulate heterogeneous inference clusters: GPUs, storage tiers, links and policies.",
+        epilog="SCENARIO is a YAML file or the name of one below ./scenarios, such as cake/single.",
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, body: str, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
+        )
+        command.set_defaults(body=f"simulator.commands.{body}")
+        return command
+
+    run = add("run", "study:run", "one scenario; prints a summary table")
+    run.add_argument("scenario", metavar="SCENARIO")
+    _study_options(run)
+
+    compare = add("compare", "study:compare", "the same arrivals under each variant of a scenario")
+    compare.add_argument("scenario", metavar="SCENARIO")
+    compare.add_argument(
+        "--vary",
+        metavar="PATH=V1,V2,...",
+        action="append",
+        required=True,
+        help="values to compare, the first one being the baseline; several --vary: every combination",
+    )
+    _study_options(compare)
+
+    validate = add("validate", "files:validate", "check scenario files")
+    validate.add_argument("files", metavar="FILE", nargs="+", help="scenario file or name")
+    _set_option(validate)
+    _json_option(validate)
+    _quiet_option(validate)
+
+    add("schema", "files:schema", "JSON Schema of scenario files, for editors")
+
+    listing = add("list", "listing:show", "what there is: " + ", ".join(LISTS))
+    listing.add_argument("what", choices=LISTS)
+    _json_option(listing)
+
+    cite = add("cite", "cite:cite", "every value that a scenario stands on, with its source")
+    cite.add_argument("scenario", metavar="SCENARIO")
+    _set_option(cite)
+    _json_option(cite)
+
+    plot = add("plot", "plots:plot", "draw a run or a comparison")
+    plot.add_argument("folder", metavar="RUN", type=Path, help="folder that run or compare has written")
+    plot.add_argument("kind", metavar="KIND", help="see `hetsim list plots`")
+    plot.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="png, svg or pdf by the file's ending",
+    )
+
+    reproduce = add("reproduce", "reproduce:reproduce", "a published table beside ours")
+    reproduce.add_argument("study", metavar="STUDY", help=" | ".join(STUDIES))
+    reproduce.add_argument(
+        "--cells", metavar="CSV", type=Path, help="cells to predict instead of the published ones"
+    )
+    _json_option(reproduce)
+    _quiet_option(reproduce)
+
+    add("version", "files:version", "version of hetsim and of what it computes with")
+    return top
+
+
+def _study_options(command: argparse.ArgumentParser) -> None:
+    _set_option(command)
+    command.add_argument("--seed", metavar="N", type=_natural, help="root of every random stream")
+    command.add_argument(
+        "--replications", metavar="N", type=_positive, default=1, help="independent repetitions (default 1)"
+    )
+    command.add_argument("--jobs", metavar="N", type=_positive, default=1, help="processes (default 1)")
+    command.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("runs"), help="where run folders go (default runs/)"
+    )
+    _json_option(command)
+    _quiet_option(command)
+
+
+def _set_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="change one value of the scenario; may be given several times",
+    )
+
+
+def _json_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print exactly one JSON value")
+
+
+def _quiet_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--quiet", action="store_true", help="no progress and no notes on stderr")
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from {least} on is expected")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

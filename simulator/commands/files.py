@@ -1,0 +1,75 @@
+"""``hetsim validate``, ``hetsim schema`` and ``hetsim version``."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from devices.errors import Fault, InputError
+from simulator.commands.scenarios import find_scenario
+from simulator.experiments.run_store import to_json, versions
+from simulator.scenario.load import load, resolver
+from simulator.scenario.spec import Scenario
+
+
+def validate(arguments: Namespace) -> int:
+    """Check scenario files and the workload files that they name; every fault of every file at once."""
+    faults: list[Fault] = []
+    rows = []
+    for text in arguments.files:
+        found: tuple[Fault, ...] = ()
+        try:
+            path = find_scenario(text)
+            _check_workloads(load(path, arguments.overrides), path)
+        except InputError as error:
+            found = error.faults
+        faults += found
+        rows.append({"file": text, "valid": not found, "faults": [_fault(fault) for fault in found]})
+        if not arguments.json and not found:
+            print(f"{text}: valid")
+    if arguments.json:
+        sys.stdout.write(to_json(rows))
+    if faults:
+        raise InputError(faults)
+    return 0
+
+
+def schema(arguments: Namespace) -> int:
+    """Print the JSON Schema of scenario files."""
+    from simulator.scenario.schema import json_schema  # noqa: PLC0415 (brings pydantic)
+
+    sys.stdout.write(to_json(json_schema()))
+    return 0
+
+
+def version(arguments: Namespace) -> int:
+    """Print the versions that a result may depend on."""
+    for name, number in sorted(versions().items(), key=lambda entry: entry[0] != "hetsim"):
+        print(f"{name} {number}")
+    return 0
+
+
+def _check_workloads(scenario: Scenario, path: Path) -> None:
+    """Read every trace: a malformed row is a fault of the scenario."""
+    from simulator.core import Streams  # noqa: PLC0415 (with the readers: slow imports)
+    from simulator.workloads.build import build  # noqa: PLC0415
+
+    faults: list[Fault] = []
+    for name, spec in scenario.workloads.items():
+        try:
+            build(spec, name, Streams(scenario.seed).stream, resolver(path))
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+
+
+def _fault(fault: Fault) -> dict[str, str | int]:
+    return {
+        "file": fault.file,
+        "line": fault.line,
+        "column": fault.column,
+        "path": fault.path,
+        "message": fault.message,
+    }

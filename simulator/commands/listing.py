@@ -1,0 +1,172 @@
+"""``hetsim list``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any
+
+from devices.catalogue import load_profile, profile_names
+from devices.document import read_document
+from devices.errors import InputError
+from devices.profiles import GpuProfile, StorageProfile
+from devices.quantity import format_quantity
+from simulator.commands.scenarios import FOLDER, scenario_names
+from simulator.experiments.run_store import to_json
+from simulator.experiments.tables import text_table
+
+METRICS = (
+    ("ttft_s", "s", "time to first token: from arrival to the end of the step that yields the first token"),
+    (
+        "tpot_s",
+        "s",
+        "time per output token: (E2E - TTFT) / (output tokens - 1); not for answers of one token",
+    ),
+    ("e2e_s", "s", "end-to-end latency: from arrival to the end of the step that yields the last token"),
+    (
+        "throughput.requests_per_s",
+        "1/s",
+        "completed requests per second from first arrival to last completion",
+    ),
+    ("throughput.output_tokens_per_s", "1/s", "their output tokens per second"),
+    ("requests.arrived", "", "requests that have arrived; also completed, failed, dropped, unfinished"),
+    (
+        "cache.hit_rate.TIER",
+        "",
+        "share of prompt tokens found in a tier at admission (gpu: the prefix cache)",
+    ),
+    ("cache.loaded_tokens.TIER", "", "prompt tokens whose KV was loaded from a tier"),
+    ("cache.computed_tokens", "", "prompt tokens that were computed"),
+    ("cache.preemptions", "", "times that a request lost its KV blocks and had to start over"),
+    ("gpu_busy_share", "", "GPU time in engine steps over GPU time in all"),
+    ("storage.TIER.read_bytes", "B", "bytes loaded from a storage device; also written_bytes"),
+    ("storage.TIER.busy_share", "", "share of time in which the device moves data"),
+    ("energy_j.total", "J", "energy of all devices, idle power included; also devices.NAME"),
+)
+"""Figures of a summary: name, unit, definition. Latencies have mean, p50, p90 and p99."""
+
+Rows = list[dict[str, Any]]
+
+
+def show(arguments: Namespace) -> int:
+    """Print what there is of one sort."""
+    rows = _LISTS[arguments.what]()
+    if arguments.json:
+        sys.stdout.write(to_json(rows))
+    elif rows:
+        columns = list(rows[0])
+        cells = [[str(row[column]) for column in columns] for row in rows]
+        sys.stdout.write(text_table(columns, cells, left=len(columns)))
+    return 0
+
+
+def _policies() -> Rows:
+    from simulator.policies.registry import DECISIONS, policies  # noqa: PLC0415 (imports every policy)
+
+    return [
+        {
+            "decision": decision,
+            "name": name,
+            "parameters": ", ".join(
+                field.name if field.default is MISSING else f"{field.name}={json.dumps(field.default)}"
+                for field in fields(policy)
+                if field.init
+            ),
+            "description": (policy.__doc__ or "").strip().partition("\n")[0],
+        }
+        for decision in DECISIONS
+        for name, policy in policies(decision).items()
+    ]
+
+
+def _devices() -> Rows:
+    rows = []
+    for kind in ("gpu", "storage", "link"):
+        for name in profile_names(kind):
+            profile = load_profile(name)
+            if isinstance(profile, GpuProfile):
+                size, rate = profile.memory_bytes, profile.memory_bandwidth_bytes_per_s
+            elif isinstance(profile, StorageProfile):
+                size, rate = profile.capacity_bytes, profile.read_bandwidth_bytes_per_s
+            else:
+                size, rate = 0.0, profile.bandwidth_bytes_per_s
+            rows.append(
+                {
+                    "kind": kind,
+                    "name": name,
+                    "capacity": format_quantity(size, "B") if size else "",
+                    "bandwidth": format_quantity(rate, "B/s"),
+                    "title": profile.title,
+                }
+            )
+    return rows
+
+
+def _models() -> Rows:
+    from simulator.serving.models import load_model, model_names  # noqa: PLC0415
+
+    models = [load_model(name) for name in model_names()]
+    return [
+        {
+            "name": model.name,
+            "parameters": f"{model.parameters / 1e9:.1f} billion",
+            "weights": format_quantity(model.weight_bytes(), "B"),
+            "kv_per_token": format_quantity(model.kv_bytes_per_token, "B"),
+            "context_tokens": model.context_tokens,
+            "title": model.title,
+        }
+        for model in models
+    ]
+
+
+def _engines() -> Rows:
+    from simulator.serving.engines import engine_names, load_engine  # noqa: PLC0415
+
+    engines = [load_engine(name) for name in engine_names()]
+    return [
+        {
+            "name": engine.name,
+            "step_overhead": format_quantity(engine.step_overhead_s, "s"),
+            "token_budget": int(engine.default_token_budget),
+            "max_sequences": int(engine.default_max_sequences),
+            "title": engine.title,
+        }
+        for engine in engines
+    ]
+
+
+def _scenarios() -> Rows:
+    rows = []
+    for name in scenario_names():
+        path = FOLDER / f"{name}.yaml"
+        try:
+            data = read_document(path).data
+            described = str(data.get("description", "")) if isinstance(data, dict) else "not a scenario"
+        except InputError:
+            described = f"has faults: hetsim validate {path}"
+        rows.append({"name": name, "description": " ".join(described.split())})
+    return rows
+
+
+def _metrics() -> Rows:
+    return [{"name": name, "unit": unit, "definition": definition} for name, unit, definition in METRICS]
+
+
+def _plots() -> Rows:
+    from simulator.viz import PLOT_KINDS  # noqa: PLC0415 (brings matplotlib)
+
+    return [{"kind": kind, "description": description} for kind, description in PLOT_KINDS.items()]
+
+
+_LISTS: dict[str, Callable[[], Rows]] = {
+    "policies": _policies,
+    "devices": _devices,
+    "models": _models,
+    "engines": _engines,
+    "scenarios": _scenarios,
+    "metrics": _metrics,
+    "plots": _plots,
+}

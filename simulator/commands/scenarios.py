@@ -1,0 +1,38 @@
+"""Finding scenario files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devices.errors import Fault, InputError
+from devices.sourced import unknown_name
+
+FOLDER = Path("scenarios")
+"""Where scenarios with a name lie, below the working directory."""
+
+
+def find_scenario(text: str) -> Path:
+    """Return the file that `text` means: a path, or the name of a scenario below ``./scenarios``.
+
+    Raises
+    ------
+    InputError
+        Where there is none; the message names the nearest.
+    """
+    path = Path(text)
+    if path.is_file():
+        return path
+    named = FOLDER / f"{text}.yaml"
+    if named.is_file():
+        return named
+    if path.exists():
+        raise InputError(Fault("is not a file", file=text))
+    known = scenario_names()
+    names = [str(FOLDER / f"{name}.yaml") for name in known] if path.suffix else known
+    message = unknown_name("scenario", text, names, "hetsim list scenarios") if known else "no such file"
+    raise InputError(Fault(message, file=text))
+
+
+def scenario_names() -> list[str]:
+    """Return the names of the scenarios below ``./scenarios``, in alphabetical order."""
+    return sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))

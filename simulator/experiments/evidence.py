@@ -1,0 +1,208 @@
+"""What a scenario stands on: every catalogue value with its source, and what the scenario itself says instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal
+
+from devices.catalogue import engine_fit, load_profile
+from devices.document import read_document
+from devices.evidence import Evidence, Kind
+from devices.profiles import GpuProfile, Profile, StorageProfile
+from devices.quantity import format_quantity
+from simulator.scenario.shapes import fields_of, quantity_of
+from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec, Scenario
+from simulator.serving.engines import load_engine
+from simulator.serving.models import load_model
+from simulator.workloads.spec import MooncakeTrace, Synthetic, WorkloadSpec
+
+KINDS = ("datasheet", "measured", "fitted", "assumed", "scenario")
+"""How a value may have come about; ``scenario``: the scenario says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """One value and what it stands on."""
+
+    owner: str
+    """Device, link or service of the scenario that uses it."""
+    entry: str
+    """Catalogue entry that it is from."""
+    field: str
+    """Its name there."""
+    value: float | None
+    """In SI units; None where it is not one number."""
+    unit: str
+    """SI unit; empty for a ratio or a count."""
+    shown: str
+    """The value as people read it."""
+    kind: Kind | Literal["scenario"]
+    """How it came about."""
+    source: str
+    """Title of the source."""
+    url: str = ""
+    """Where that can be read."""
+    note: str = ""
+    """What else a reader must know."""
+    low: float | None = None
+    """Lower end of its interval."""
+    high: float | None = None
+    """Upper end of its interval."""
+    valid: str = ""
+    """Where it holds; empty: everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model or a workload is from."""
+
+    owner: str
+    """Service or workload of the scenario."""
+    name: str
+    """What it is."""
+    source: str
+    """Where it is from."""
+    url: str = ""
+    """Where that can be read."""
+
+
+def citations(scenario: Scenario) -> list[Citation]:
+    """Return every hardware and engine value that a scenario stands on."""
+    found: list[Citation] = []
+    for name, device in scenario.devices.items():
+        profile = load_profile(device.profile)
+        said = _said(device, profile)
+        found += _profile(name, profile, said)
+        if isinstance(profile, GpuProfile):
+            engines = dict.fromkeys(it.engine for it in scenario.services.values() if it.gpus == name)
+            for used in dict.fromkeys(engine_fit(profile, engine)[1] for engine in engines):
+                fit = profile.engines[used]
+                found += _evidence(name, profile.name, fit.evidence, {}, type(fit), f"engines.{used}.")
+    for name, link in scenario.links.items():
+        profile = load_profile(link.profile)
+        found += _profile(name, profile, _said(link, profile))
+    for name, service in scenario.services.items():
+        engine = load_engine(service.engine)
+        found += _evidence(name, engine.name, engine.evidence, {}, type(engine))
+    return found
+
+
+def model_sources(scenario: Scenario) -> list[Source]:
+    """Return where the models' architectures are from."""
+    models = {name: load_model(service.model) for name, service in scenario.services.items()}
+    return [Source(name, model.name, model.source, model.url) for name, model in models.items()]
+
+
+def workload_sources(scenario: Scenario) -> list[Source]:
+    """Return where the workloads are from."""
+    return [_workload(name, spec) for name, spec in scenario.workloads.items()]
+
+
+def assumed_values(scenario: Scenario) -> list[str]:
+    """Return the names of the values that nobody has measured or published."""
+    assumed = (it for it in citations(scenario) if it.kind == "assumed")
+    return list(dict.fromkeys(f"{it.entry}.{it.field}" for it in assumed))
+
+
+def fallbacks(scenario: Scenario) -> list[str]:
+    """Return what stands in for engine versions that the catalogue lacks."""
+    notes = []
+    for name, service in scenario.services.items():
+        engine = load_engine(service.engine)
+        if engine.name != service.engine:
+            notes.append(
+                f"services.{name}: {service.engine} is not calibrated; overheads are those of {engine.name}"
+            )
+        profile = load_profile(scenario.devices[service.gpus].profile)
+        if isinstance(profile, GpuProfile):
+            used = engine_fit(profile, service.engine)[1]
+            if used != service.engine:
+                notes.append(
+                    f"services.{name}: {service.engine} is not calibrated on {profile.name}; efficiencies are those "
+                    f"of {used}"
+                )
+    return notes
+
+
+def _said(spec: DeviceSpec | LinkSpec, profile: Profile) -> dict[str, Any]:
+    """Return what the scenario says instead of the profile, by the profile's field."""
+    read = "read_bandwidth_bytes_per_s" if isinstance(profile, StorageProfile) else "bandwidth_bytes_per_s"
+    names = {
+        "memory": "memory_bytes",
+        "capacity": "capacity_bytes",
+        "bandwidth": read,
+        "write_bandwidth": "write_bandwidth_bytes_per_s",
+        "latency": "latency_s",
+    }
+    said = {field: getattr(spec, name, None) for name, field in names.items()}
+    return {field: value for field, value in said.items() if value is not None}
+
+
+def _profile(owner: str, profile: Profile, said: Mapping[str, Any]) -> Iterator[Citation]:
+    return _evidence(owner, profile.name, profile.evidence, said, type(profile))
+
+
+def _evidence(
+    owner: str,
+    entry: str,
+    evidence: Mapping[str, Evidence],
+    said: Mapping[str, Any],
+    cls: type,
+    prefix: str = "",
+) -> Iterator[Citation]:
+    hints = fields_of(cls)
+    for field, it in evidence.items():
+        if field in said:
+            value = said[field]
+            number = value if isinstance(value, int | float) else None
+            yield Citation(
+                owner, entry, field, number, it.unit, _shown(value, it.unit), "scenario", "the scenario file"
+            )
+            continue
+        quantity = quantity_of(hints[field])
+        whole = quantity is not None and quantity.whole
+        yield Citation(
+            owner,
+            entry,
+            prefix + field,
+            it.value,
+            it.unit,
+            f"{it.value:g}" if whole else _shown(it.value, it.unit),
+            it.kind,
+            it.source,
+            it.url,
+            it.note,
+            it.low,
+            it.high,
+            it.valid,
+        )
+
+
+def _shown(value: Any, unit: str) -> str:
+    if isinstance(value, BandwidthTrace):
+        return (
+            f"follows {value.path}"
+            if value.path
+            else f"{len(value.values)} values over {value.times[-1]:g} s"
+        )
+    if isinstance(value, BandwidthUniform):
+        return f"{format_quantity(value.low, unit)} to {format_quantity(value.high, unit)}"
+    return format_quantity(value, unit)
+
+
+def _workload(name: str, spec: WorkloadSpec) -> Source:
+    what = (type(spec).__doc__ or "").partition(":")[0]
+    if isinstance(spec, Synthetic):
+        return Source(name, what, f"this project's generator, {spec.arrivals.process} arrivals")
+    if isinstance(spec, MooncakeTrace) and spec.path is None:
+        figures = read_document(
+            (files("simulator") / "workloads" / "mooncake_conversation.yaml").read_text(encoding="utf-8")
+        ).data
+        return Source(
+            name,
+            "embedded synthetic workload",
+            f"figures derived from: {figures['source']} ({figures['licence']})",
+        )
+    return Source(name, what, f"the file {spec.path}")

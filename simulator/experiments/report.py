@@ -1,0 +1,205 @@
+"""What a run or a comparison comes to, as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from simulator.experiments.compare import Comparison, Variant
+from simulator.experiments.statistics import Estimate
+from simulator.experiments.tables import Figures, Group, figure_tables
+
+LATENCY_COLUMNS = {
+    "TTFT": ("ttft_s", ("mean", "p50", "p90", "p99")),
+    "TPOT": ("tpot_s", ("mean", "p50", "p99")),
+    "E2E": ("e2e_s", ("mean", "p50", "p99")),
+}
+"""Heading -> metric of an LLM service and what is shown of it."""
+
+Row = Mapping[str, Estimate]
+
+
+def report(comparison: Comparison) -> str:
+    """Return the tables of a comparison, or of a single scenario's replications."""
+    shown = [variant for variant in comparison.variants if variant.statistics]
+    parts = []
+    if shown:
+        labels = [variant.label or comparison.name for variant in shown]
+        rows = [variant.statistics for variant in shown]
+        for service in shown[0].scenario.services:
+            parts.append(_service(service, shown, labels, rows, comparison))
+        parts.append("\n".join(("Devices", _devices(labels, rows, _corner(comparison), comparison))))
+        if comparison.replications > 1:
+            parts.append(
+                f"± is half the 95 % interval (Student t) over {comparison.replications} replications.\n"
+            )
+        if len(shown) > 1 and shown[0] is comparison.variants[0]:
+            parts.append(_differences(shown, comparison))
+    failed = [variant for variant in comparison.variants if variant.failed]
+    if failed:
+        parts.append("".join(_failures(comparison, variant) for variant in failed))
+    return "\n".join(parts)
+
+
+def _corner(comparison: Comparison) -> str:
+    return ", ".join(path.rpartition(".")[2] for path in comparison.vary) or "scenario"
+
+
+def _service(
+    service: str, shown: Sequence[Variant], labels: Sequence[str], rows: Sequence[Row], comparison: Comparison
+) -> str:
+    prefix = f"services.{service}."
+    column = _column_of(rows, comparison)
+    latency = [
+        Group(title, [column(statistic, f"{prefix}{metric}.{statistic}", "s") for statistic in statistics])
+        for title, (metric, statistics) in LATENCY_COLUMNS.items()
+    ]
+    counts = ("arrived", "completed", "failed", "dropped", "unfinished")
+    always = ("completed", "failed")
+    tiers = [path for path in rows[0] if path.startswith(f"{prefix}cache.hit_rate.")]
+    for row in rows[1:]:  # variants may have other tiers
+        tiers += [path for path in row if path.startswith(f"{prefix}cache.hit_rate.") and path not in tiers]
+    throughput = [
+        Group(
+            "requests",
+            [
+                column(name, f"{prefix}requests.{name}")
+                for name in counts
+                if name in always
+                or any(
+                    (it := row.get(f"{prefix}requests.{name}")) and it.mean
+                    for row in rows
+                    if name != "arrived"
+                )
+            ],
+        ),
+        Group(
+            "throughput (1/s)",
+            [
+                column("requests", f"{prefix}throughput.requests_per_s"),
+                column("tokens", f"{prefix}throughput.output_tokens_per_s"),
+            ],
+        ),
+        Group("prompt tokens found", [column(path.rpartition(".")[2], path, "share") for path in tiers]),
+        Group("GPU", [column("busy", f"{prefix}gpu_busy_share", "share")]),
+    ]
+    corner = _corner(comparison)
+    return "\n".join(
+        (
+            f"Service {service}: {_what(service, shown)}",
+            figure_tables(labels, latency, corner),
+            figure_tables(labels, throughput, corner),
+        )
+    )
+
+
+def _what(service: str, shown: Sequence[Variant]) -> str:
+    """Say what serves, where the variants agree."""
+    parts = []
+    attributes: tuple[Callable[[Variant], str], ...] = (
+        lambda it: it.scenario.services[service].model,
+        lambda it: it.scenario.devices[it.scenario.services[service].gpus].profile,
+        lambda it: it.scenario.services[service].engine,
+    )
+    for attribute in attributes:
+        values = {attribute(variant) for variant in shown}
+        parts += values if len(values) == 1 else []
+    return ", ".join(parts)
+
+
+def _devices(labels: Sequence[str], rows: Sequence[Row], corner: str, comparison: Comparison) -> str:
+    column = _column_of(rows, comparison)
+    storage = list(
+        dict.fromkeys(path.split(".")[1] for row in rows for path in row if path.startswith("storage."))
+    )
+    devices = list(
+        dict.fromkeys(
+            path.rpartition(".")[2] for row in rows for path in row if path.startswith("energy_j.devices.")
+        )
+    )
+    groups = [
+        group
+        for tier in storage
+        for group in (
+            Group(
+                tier,
+                [
+                    column("read", f"storage.{tier}.read_bytes", "B"),
+                    column("written", f"storage.{tier}.written_bytes", "B"),
+                ],
+            ),
+            Group("", [column("busy", f"storage.{tier}.busy_share", "share")]),
+        )
+    ]
+    energy = [column("total", "energy_j.total", "J")]
+    if len(devices) > 1:
+        energy += [column(name, f"energy_j.devices.{name}", "J") for name in devices]
+    groups.append(Group("energy", energy))
+    groups.append(Group("simulated", [column("time", "simulated_s", "s")]))
+    return figure_tables(labels, groups, corner)
+
+
+def _differences(shown: Sequence[Variant], comparison: Comparison) -> str:
+    others = shown[1:]
+    rows = [comparison.differences(variant) for variant in others]
+    groups = []
+    for service in shown[0].scenario.services:
+        several = f"{service} " if len(shown[0].scenario.services) > 1 else ""
+        statistics = ("mean",) if comparison.replications == 1 else ("mean", "p99")
+        for title, metric in (("TTFT", "ttft_s"), ("E2E", "e2e_s")):
+            paths = {statistic: f"services.{service}.{metric}.{statistic}" for statistic in statistics}
+            groups.append(
+                Group(
+                    f"{several}{title}",
+                    [
+                        _figures(rows, name, path, "s", intervals=True, signed=True)
+                        for name, path in paths.items()
+                    ],
+                )
+            )
+    if comparison.replications > 1:
+        groups.append(
+            Group("energy", [_figures(rows, "total", "energy_j.total", "J", intervals=True, signed=True)])
+        )
+        how = f"over {comparison.replications} replications with common random numbers"
+    else:
+        how = (
+            "per request, both completed; ± is half the 95 % interval by batch means over the requests in order "
+            "of arrival,\nnot over replications (use --replications)"
+        )
+    table = figure_tables([variant.label for variant in others], groups, _corner(comparison))
+    return f"Paired difference from {shown[0].label}, {how}\n{table}"
+
+
+def _failures(comparison: Comparison, variant: Variant) -> str:
+    lines = []
+    for replication, outcome in enumerate(variant.outcomes):
+        if outcome.failure is not None:
+            where = f", replication {replication}" if comparison.replications > 1 else ""
+            it = outcome.failure
+            lines.append(
+                f"FAILED {variant.label or comparison.name}{where}: {it.stage}: {it.type}: {it.message}\n"
+            )
+    return "".join(lines)
+
+
+def _column_of(rows: Sequence[Row], comparison: Comparison) -> Callable[..., Figures]:
+    """Return a function (title, path, unit) -> column; with intervals where there are replications."""
+
+    def column(title: str, path: str, unit: str = "") -> Figures:
+        return _figures(rows, title, path, unit, intervals=comparison.replications > 1, signed=False)
+
+    return column
+
+
+def _figures(
+    rows: Sequence[Row], title: str, path: str, unit: str, *, intervals: bool, signed: bool
+) -> Figures:
+    none = Estimate(None, None, 0)
+    estimates = [row.get(path, none) for row in rows]
+    return Figures(
+        title,
+        [estimate.mean for estimate in estimates],
+        [estimate.half_width for estimate in estimates] if intervals else (),
+        unit,
+        signed,
+    )

@@ -1,0 +1,73 @@
+"""Plots of what runs have left behind; nothing here knows of a running simulation.
+
+Importing this package is cheap: matplotlib and pandas come in when something is drawn.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from devices.errors import Fault, InputError
+
+__all__ = ["FORMATS", "PLOT_KINDS", "plot"]
+
+PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ttft_cdf": "cumulative distribution of the TTFT, with p50 and p99, per variant",
+        "latency_bars": "mean, p50, p90 and p99 of TTFT, TPOT and E2E per variant",
+        "ttft_against_bandwidth": "mean TTFT against storage bandwidth per policy and GPU, with oracle bound",
+        "speedup_heatmap": "speed-up of Cake over I/O-only and compute-only per GPU and bandwidth",
+        "queue_and_kv": "requests in queue, KV blocks, step size and GPU occupancy over time, of one run",
+        "tier_traffic": "bytes read and written and hit rate per storage tier and variant",
+        "energy_bars": "energy per variant, by device",
+    }
+)
+"""Kind of plot -> what it shows."""
+
+FORMATS: Final = ("png", "svg", "pdf")
+"""Endings of files that can be written."""
+
+
+def plot(folder: Path, kind: str, output: Path, service: str | None = None) -> None:
+    """Draw one kind of plot from a run folder or from a comparison's folder.
+
+    Parameters
+    ----------
+    folder
+        A run folder; a comparison's folder; or any folder that holds run folders.
+    kind
+        One of `PLOT_KINDS`.
+    output
+        File to write; its ending says the format. The same folder always gives the same bytes.
+    service
+        Name of the service that is shown; it must be given where there are several.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind or ending, a folder that holds no run, or runs that lack what the plot needs.
+        Nothing is written then.
+    """
+    faults = []
+    if kind not in PLOT_KINDS:
+        near = difflib.get_close_matches(kind, PLOT_KINDS, n=1, cutoff=0.4)
+        hint = f"; nearest: {near[0]}" if near else ""
+        faults.append(Fault(f"unknown kind of plot {kind!r}; allowed: {', '.join(PLOT_KINDS)}{hint}"))
+    if output.suffix[1:].lower() not in FORMATS:
+        endings = ", ".join(f".{ending}" for ending in FORMATS)
+        faults.append(Fault(f"unknown ending {output.suffix!r}; allowed: {endings}", file=str(output)))
+    if not folder.is_dir():
+        faults.append(Fault("is no folder; allowed: a run or comparison folder", file=str(folder)))
+    if faults:
+        raise InputError(faults)
+
+    from simulator.viz.folder import draw  # noqa: PLC0415 (slow import, needed only here)
+    from simulator.viz.style import save  # noqa: PLC0415
+
+    figure = draw(folder, kind, service)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save(figure, output)
