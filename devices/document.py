@@ -303,8 +303,14 @@ class _Dumper(yaml.SafeDumper):
         text = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
         return self.represent_scalar(f"{_TAG}float", text)
 
+    def _text(self, value: str) -> yaml.ScalarNode:
+        # YAML folds these line ends unless they are escaped.
+        style = '"' if any(end in value for end in "\x85\u2028\u2029") else None
+        return self.represent_scalar(f"{_TAG}str", value, style)
+
 
 _Dumper.add_representer(float, _Dumper._float)
+_Dumper.add_representer(str, _Dumper._text)
 
 
 def dump_yaml(data: Any) -> str:

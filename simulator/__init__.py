@@ -28,9 +28,12 @@ __all__ = ["Run", "__version__", "compare", "load", "run"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 (slow import)
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (slow import)
 
-        return version("hetsim")
+        try:
+            return version("hetsim")
+        except PackageNotFoundError:  # imported from a checkout that is not installed
+            return "0+uninstalled"
     if name in __all__:
         from simulator import notebook  # noqa: PLC0415 (slow import)
 

@@ -124,6 +124,8 @@ def parser() -> argparse.ArgumentParser:
         help="png, svg or pdf by the file's ending",
     )
 
+    plot.add_argument("--service", metavar="NAME", help="where there are several: the one to show")
+
     reproduce = add("reproduce", "reproduce:reproduce", "a published table beside ours")
     reproduce.add_argument("study", metavar="STUDY", help=" | ".join(STUDIES))
     reproduce.add_argument(

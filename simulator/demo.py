@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
-from simulator.commands.show import comparison_text
+from simulator.experiments.report import comparison_text
 from simulator.experiments.cake_cases import cell
 from simulator.experiments.compare import compare
 from simulator.experiments.reproduce_cake import cell_ttft_s

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.experiments.compare import Comparison, as_yaml
+from simulator.experiments.compare import as_yaml
 from simulator.experiments.compare import compare as run_comparison
+from simulator.experiments.comparison import Comparison
 from simulator.experiments.execution import worker_pool
 from simulator.metrics.summary import COMPLETED, FAILED
 from simulator.scenario.load import load as load_scenario
@@ -50,8 +51,8 @@ class Run:
         Returns
         -------
         pandas.DataFrame
-            Columns of `simulator.serving.service.request_schema`; times that did not happen are NaN, ``status``
-            is a word. Besides, in s: ``ttft_s``, ``tpot_s`` (NaN for answers of one token), ``e2e_s``.
+            Columns of `simulator.serving.service.request_schema`; times that did not happen are NaN and
+            ``status`` is a word. Besides: ``ttft_s``, ``tpot_s`` (NaN for answers of one token), ``e2e_s``.
         """
         import pandas as pd  # noqa: PLC0415 (slow import)
 

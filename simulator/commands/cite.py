@@ -60,15 +60,13 @@ def _text(scenario: Scenario, values: list[Citation], counts: dict[str, int]) ->
             if (it.owner, it.entry) == (owner, entry)
         ]
         table = text_table(["  value", "", "interval", "kind", "source"], rows)
-        remarks = [
-            _wrapped(
-                f"{it.field}: "
-                + "; ".join(part for part in (it.note, it.valid and f"valid: {it.valid}") if part)
-            )
-            for it in values
-            if (it.owner, it.entry) == (owner, entry) and (it.note or it.valid)
-        ]
-        parts.append("".join((f"{owner}: {entry}\n", table, *remarks)))
+        remarks: dict[str, list[str]] = {}
+        for it in values:
+            if (it.owner, it.entry) == (owner, entry) and (it.note or it.valid):
+                text = "; ".join(part for part in (it.note, it.valid and f"valid: {it.valid}") if part)
+                remarks.setdefault(text, []).append(it.field)
+        wrapped = [_wrapped(f"{', '.join(fields)}: {text}") for text, fields in remarks.items()]
+        parts.append("".join((f"{owner}: {entry}\n", table, *wrapped)))
     parts.append(_sources("Models", model_sources(scenario)))
     parts.append(_sources("Workloads", workload_sources(scenario)))
     if notes := fallbacks(scenario):

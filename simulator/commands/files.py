@@ -45,7 +45,7 @@ def schema(arguments: Namespace) -> int:
 
 def version(arguments: Namespace) -> int:
     """Print the versions that a result may depend on."""
-    for name, number in sorted(versions().items(), key=lambda entry: entry[0] != "hetsim"):
+    for name, number in versions().items():
         print(f"{name} {number}")
     return 0
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
-from simulator.experiments import compare as comparing
-from simulator.experiments.evidence import assumed_values
+from simulator.experiments.compare import compare as compare_variants
+from simulator.experiments.comparison import Comparison
+from simulator.experiments.evidence import assumed_values, fallbacks
 from simulator.experiments.execution import worker_pool
-from simulator.experiments.report import report
+from simulator.experiments.report import comparison_text
 from simulator.experiments.run_store import to_json
 
 
@@ -21,25 +23,24 @@ def run(arguments: Namespace) -> int:
     comparison = _study(arguments, {})
     variant = comparison.variants[0]
     if not arguments.json:
-        sys.stdout.write(report(comparison))
-    elif comparison.replications == 1:
-        if variant.outcomes[0].summary is not None:
-            sys.stdout.write(to_json(variant.outcomes[0].summary))
-    else:
-        data: dict[str, Any] = {
-            "scenario": comparison.name,
-            "seed": variant.scenario.seed,
-            "replications": [outcome.summary for outcome in variant.outcomes],
-            "statistics": {path: estimate.as_data() for path, estimate in variant.statistics.items()},
-        }
-        sys.stdout.write(to_json(data))
+        sys.stdout.write(comparison_text(comparison))
+        return _status(comparison)
+    data: dict[str, Any] | None = variant.outcomes[0].summary if comparison.replications == 1 else None
+    if data is None:
+        data = {"scenario": comparison.name, "seed": variant.scenario.seed}
+        if comparison.replications > 1:
+            data["replications"] = [outcome.summary for outcome in variant.outcomes]
+            data["statistics"] = {path: it.as_data() for path, it in variant.statistics.items()}
+        if variant.failed:
+            data["failures"] = variant.failures()
+    sys.stdout.write(to_json(data))
     return _status(comparison)
 
 
 def compare(arguments: Namespace) -> int:
     """Run several variants of a scenario under the same arrivals."""
     comparison = _study(arguments, parse_vary(arguments.vary))
-    sys.stdout.write(to_json(comparison.as_data()) if arguments.json else report(comparison))
+    sys.stdout.write(to_json(comparison.as_data()) if arguments.json else comparison_text(comparison))
     return _status(comparison)
 
 
@@ -87,7 +88,7 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _study(arguments: Namespace, vary: Mapping[str, Sequence[str]]) -> comparing.Comparison:
+def _study(arguments: Namespace, vary: Mapping[str, Sequence[str]]) -> Comparison:
     def say(message: str) -> None:
         if not arguments.quiet:
             print(message, file=sys.stderr, flush=True)
@@ -96,7 +97,7 @@ def _study(arguments: Namespace, vary: Mapping[str, Sequence[str]]) -> comparing
     if arguments.seed is not None:
         overrides.append(f"seed={arguments.seed}")
     with worker_pool(arguments.jobs) as executor:
-        comparison = comparing.compare(
+        comparison = compare_variants(
             find_scenario(arguments.scenario),
             vary,
             overrides,
@@ -111,25 +112,27 @@ def _study(arguments: Namespace, vary: Mapping[str, Sequence[str]]) -> comparing
     )
     for note in notes:
         say(f"note: {note}")
-    assumed = list(
-        dict.fromkeys(name for variant in comparison.variants for name in assumed_values(variant.scenario))
-    )
+    assumed = {value for variant in comparison.variants for value in assumed_values(variant.scenario)}
     if assumed:
-        say(f"note: stands on {len(assumed)} assumed values (hetsim cite): {', '.join(assumed)}")
-    for folder in dict.fromkeys(_folders(comparison)):
-        say(f"written: {folder}")
+        entries = ", ".join(sorted({entry for entry, _ in assumed}))
+        say(f"note: stands on {len(assumed)} assumed values of {entries} (hetsim cite)")
+    for note in dict.fromkeys(it for variant in comparison.variants for it in fallbacks(variant.scenario)):
+        say(f"note: {note}")
+    for folder in _folders(comparison):
+        if folder.exists():
+            say(f"written: {folder}")
     return comparison
 
 
-def _folders(comparison: comparing.Comparison) -> list[str]:
+def _folders(comparison: Comparison) -> list[Path]:
     if comparison.folder is None:
         return []
     if comparison.vary:
-        return [str(comparison.folder)]
-    return [str(comparison.folder / name) for name in comparison.variants[0].folders]
+        return [comparison.folder]
+    return [comparison.folder / name for name in comparison.variants[0].folders]
 
 
-def _status(comparison: comparing.Comparison) -> int:
+def _status(comparison: Comparison) -> int:
     failed = 0
     for variant in comparison.variants:
         for outcome in variant.outcomes:

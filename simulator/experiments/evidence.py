@@ -1,4 +1,4 @@
-"""What a scenario stands on: every catalogue value with its source, and what the scenario itself says instead."""
+"""What a scenario stands on: every catalogue value with its source, and what the scenario says instead."""
 
 from __future__ import annotations
 
@@ -100,10 +100,9 @@ def workload_sources(scenario: Scenario) -> list[Source]:
     return [_workload(name, spec) for name, spec in scenario.workloads.items()]
 
 
-def assumed_values(scenario: Scenario) -> list[str]:
-    """Return the names of the values that nobody has measured or published."""
-    assumed = (it for it in citations(scenario) if it.kind == "assumed")
-    return list(dict.fromkeys(f"{it.entry}.{it.field}" for it in assumed))
+def assumed_values(scenario: Scenario) -> list[tuple[str, str]]:
+    """Return catalogue entry and field of each value that nobody has measured or published."""
+    return list(dict.fromkeys((it.entry, it.field) for it in citations(scenario) if it.kind == "assumed"))
 
 
 def fallbacks(scenario: Scenario) -> list[str]:
@@ -120,8 +119,8 @@ def fallbacks(scenario: Scenario) -> list[str]:
             used = engine_fit(profile, service.engine)[1]
             if used != service.engine:
                 notes.append(
-                    f"services.{name}: {service.engine} is not calibrated on {profile.name}; efficiencies are those "
-                    f"of {used}"
+                    f"services.{name}: {service.engine} is not calibrated on {profile.name}; "
+                    f"efficiencies are those of {used}"
                 )
     return notes
 

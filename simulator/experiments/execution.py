@@ -1,4 +1,4 @@
-"""Running simulations: one after another in this process, or through an executor. There is one path for both."""
+"""Running simulations, one after another in this process or through an executor: one path for both."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def execute(job: Job) -> Outcome:
-    """Do one run and, where asked to, write its folder. A failure is data; only Ctrl-C and the like get out."""
+    """Do one run and, where asked to, write its folder. A failure is data; only Ctrl-C gets out."""
     started = time.perf_counter()
     stage, failure, result = "simulate", None, None
     summary: dict[str, Any] | None = None

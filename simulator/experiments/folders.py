@@ -24,10 +24,10 @@ _ATTEMPTS = 10
 def whole_folder(final: Path) -> Iterator[Path]:
     """Give a folder to write into that becomes `final` when the block ends well.
 
-    It stands beside `final` under a hidden name, so that the last step is one rename. A folder that is already
-    at `final` is renamed away first and then deleted: `final` is at every moment the old folder, absent for the
-    blink between two renames, or the new one. Where the block fails nothing is left, nor are parents that had
-    to be made.
+    It stands beside `final` under a hidden name, so that the last step is one rename. A folder that is
+    already at `final` is renamed away first and then deleted: at every moment `final` is the old folder, the
+    new one, or absent for the blink between two renames. Where the block fails nothing is left, nor are
+    parents that had to be made.
 
     Raises
     ------

@@ -80,8 +80,8 @@ def catalogue_files(scenario: Scenario) -> dict[str, Traversable]:
 
 
 def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Traversable]]:
-    for device in [*scenario.devices.values(), *scenario.links.values()]:
-        file = f"{device.profile}.yaml"
+    for profile in (it.profile for section in (scenario.devices, scenario.links) for it in section.values()):
+        file = f"{profile}.yaml"
         yield f"devices/catalog/{file}", files("devices") / "catalog" / file
     for service in scenario.services.values():
         for kind, name in (("models", service.model), ("engines", load_engine(service.engine).name)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from simulator.experiments.compare import Comparison, Variant
+from simulator.experiments.comparison import Comparison, Variant
 from simulator.experiments.statistics import Estimate
 from simulator.experiments.tables import Figures, Group, figure_tables
 
@@ -18,7 +18,7 @@ LATENCY_COLUMNS = {
 Row = Mapping[str, Estimate]
 
 
-def report(comparison: Comparison) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """Return the tables of a comparison, or of a single scenario's replications."""
     shown = [variant for variant in comparison.variants if variant.statistics]
     parts = []
@@ -94,7 +94,7 @@ def _service(
 
 def _what(service: str, shown: Sequence[Variant]) -> str:
     """Say what serves, where the variants agree."""
-    parts = []
+    parts: list[str] = []
     attributes: tuple[Callable[[Variant], str], ...] = (
         lambda it: it.scenario.services[service].model,
         lambda it: it.scenario.devices[it.scenario.services[service].gpus].profile,
@@ -117,18 +117,13 @@ def _devices(labels: Sequence[str], rows: Sequence[Row], corner: str, comparison
         )
     )
     groups = [
-        group
-        for tier in storage
-        for group in (
-            Group(
-                tier,
-                [
-                    column("read", f"storage.{tier}.read_bytes", "B"),
-                    column("written", f"storage.{tier}.written_bytes", "B"),
-                ],
-            ),
-            Group("", [column("busy", f"storage.{tier}.busy_share", "share")]),
+        Group(title, [column(tier, f"storage.{tier}.{figure}", unit) for tier in storage])
+        for title, figure, unit in (
+            ("read", "read_bytes", "B"),
+            ("written", "written_bytes", "B"),
+            ("busy", "busy_share", "share"),
         )
+        if storage
     ]
     energy = [column("total", "energy_j.total", "J")]
     if len(devices) > 1:
@@ -163,8 +158,8 @@ def _differences(shown: Sequence[Variant], comparison: Comparison) -> str:
         how = f"over {comparison.replications} replications with common random numbers"
     else:
         how = (
-            "per request, both completed; ± is half the 95 % interval by batch means over the requests in order "
-            "of arrival,\nnot over replications (use --replications)"
+            "per request that both completed.\n± is half the 95 % interval by batch means over the requests "
+            "in order of arrival, not over\nreplications (--replications gives those)"
         )
     table = figure_tables([variant.label for variant in others], groups, _corner(comparison))
     return f"Paired difference from {shown[0].label}, {how}\n{table}"

@@ -9,8 +9,8 @@
 ``summary.json``
     The summary as `hetsim run --json` prints it.
 ``requests.parquet``
-    One row per request of all services (column ``service``); a tier's columns are null where the service lacks
-    that tier.
+    One row per request of all services (column ``service``); a tier's columns are null where the service
+    lacks that tier.
 ``devices.parquet``
     One row per run of engine steps: service, device, replica, from when to when, energy and more.
 ``totals.parquet``
@@ -33,19 +33,26 @@ from typing import TYPE_CHECKING, Any
 
 from devices.document import dump_yaml, read_document
 from devices.errors import Fault, InputError
-from simulator.core import TEXT, Table
+from simulator import __version__
 from simulator.experiments.folders import whole_folder
 from simulator.experiments.identity import Identity
+from simulator.experiments.run_tables import (
+    DEVICES,
+    REQUESTS,
+    TOTALS,
+    device_totals,
+    service_rows,
+    write_tables,
+)
 from simulator.metrics.summary import summarize
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
 from simulator.serving.build import INTERVALS
 from simulator.serving.service import request_schema
-from simulator.world import DeviceTotals, RunResult
+from simulator.world import RunResult
 
 if TYPE_CHECKING:
     import pandas
-    import pyarrow
 
 FORMAT = 1
 """Version of the folder's format."""
@@ -53,9 +60,6 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SCENARIO = "scenario.resolved.yaml"
 SUMMARY = "summary.json"
-REQUESTS = "requests.parquet"
-DEVICES = "devices.parquet"
-TOTALS = "totals.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +143,18 @@ def write_run(
         (unfinished / SCENARIO).write_text(dump_yaml(to_data(scenario)), encoding="utf-8")
         if isinstance(outcome, RunResult):
             (unfinished / SUMMARY).write_text(to_json(outcome.summary()), encoding="utf-8")
-            _write_tables(unfinished, outcome)
+            write_tables(unfinished, outcome)
         (unfinished / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a result may depend on."""
-    names = ("hetsim", "numpy", "simpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return {
+        "hetsim": __version__,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "simpy": version("simpy"),
+    }
 
 
 def peak_memory_bytes() -> int | None:
@@ -157,39 +165,6 @@ def peak_memory_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _write_tables(folder: Path, result: RunResult) -> None:
-    import pyarrow  # noqa: PLC0415 (slow import)
-    from pyarrow import parquet  # noqa: PLC0415
-
-    services = result.scenario.services
-    requests = [_labelled(table, service=name) for name, table in result.requests.items()]
-    intervals = [
-        _labelled(table, service=name, device=services[name].gpus)
-        for name, table in (result.intervals or {"": Table(INTERVALS)}).items()
-        if name
-    ] or [_labelled(Table(INTERVALS), service="", device="")]
-    totals = pyarrow.Table.from_pylist(
-        [{"device": name, **asdict(it)} for name, it in result.devices.items()]
-    )
-    for file, table in (
-        (REQUESTS, pyarrow.concat_tables(requests, promote_options="default")),
-        (DEVICES, pyarrow.concat_tables(intervals)),
-        (TOTALS, totals),
-    ):
-        parquet.write_table(table, folder / file)
-
-
-def _labelled(table: Table, **labels: str) -> pyarrow.Table:
-    """Return the rows with leading columns that say the same everywhere."""
-    import pyarrow  # noqa: PLC0415 (slow import)
-
-    arrow = table.to_arrow()
-    for name, text in reversed(labels.items()):
-        codes = pyarrow.array([0] * len(table), pyarrow.int32())
-        arrow = arrow.add_column(0, name, pyarrow.DictionaryArray.from_arrays(codes, [text]))
-    return arrow
 
 
 @dataclass(frozen=True)
@@ -237,20 +212,19 @@ class StoredRun:
     def result(self) -> RunResult:
         """Return the run as it was before it was stored: what was computed from it can be computed again."""
         services = self.scenario.services
-        totals = self.totals.set_index("device").to_dict("index")
         return RunResult(
             scenario=self.scenario,
             seed=self.manifest["seed"],
             replication=self.manifest["replication"],
             simulated_s=self.manifest["simulated_s"],
             requests={
-                name: _table(self.requests, name, request_schema(list(service.kv_tiers)))
+                name: service_rows(self.requests, name, request_schema(list(service.kv_tiers)))
                 for name, service in services.items()
             },
-            intervals={name: _table(self.devices, name, INTERVALS) for name in services}
+            intervals={name: service_rows(self.devices, name, INTERVALS) for name in services}
             if self.scenario.record_intervals
             else {},
-            devices={str(name): DeviceTotals(**row) for name, row in totals.items()},
+            devices=device_totals(self.totals),
             notes=tuple(self.manifest["notes"]),
         )
 
@@ -304,16 +278,3 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         message = f"has format {manifest['format']}; this version of hetsim reads format {FORMAT}"
         raise InputError(Fault(message, file=str(folder)))
     return dict(manifest)
-
-
-def _table(frame: pandas.DataFrame, service: str, schema: dict[str, str]) -> Table:
-    """Return the rows of one service as the table that they came from."""
-    rows = frame[frame["service"] == service]
-    table = Table(schema)
-    columns = [
-        rows[name].astype(str if kind == TEXT else float if kind == "d" else int).tolist()
-        for name, kind in schema.items()
-    ]
-    for row in zip(*columns, strict=True):
-        table.append(*row)
-    return table

@@ -39,7 +39,7 @@ class Estimate:
 
 
 def over_replications(values: Sequence[float | None]) -> Estimate:
-    """Return the mean of independent values with its Student t interval; values that are None do not count."""
+    """Return the mean of independent values with its Student t interval; None does not count."""
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(known):
         return Estimate(None, None, 0)

@@ -27,7 +27,7 @@ class Figures:
     values: Sequence[float | None]
     """One value per row; None where there is none."""
     half_widths: Sequence[float | None] = ()
-    """Half the interval's width per row; empty: no intervals are shown."""
+    """Half the interval's width per row, None where there is none; empty: no row has one."""
     unit: str = ""
     """``s``, ``B``, ``J``, ``share``, or empty; the column is scaled to its greatest value."""
     signed: bool = False
@@ -45,7 +45,7 @@ class Group:
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Return rows of texts as an aligned table: the first `left` columns to the left, the others to the right.
+    """Return rows of texts as an aligned table: the first `left` columns to the left, the rest to the right.
 
     Examples
     --------
@@ -139,13 +139,8 @@ def _cell(column: Figures, row: int, scale: float, decimals: int) -> str:
     value = column.values[row]
     if value is None:
         return "-"
-    if column.half_widths:
-        half_width = column.half_widths[row]
-        if half_width is not None and half_width > 0:
-            # two digits of the interval decide how many of the value mean something
-            decimals = max(decimals, min(1 - math.floor(math.log10(half_width / scale)), decimals + 2))
+    half_width = column.half_widths[row] if column.half_widths else None
+    if half_width:  # two digits of the interval decide how many of the value mean something
+        decimals = max(decimals, min(1 - math.floor(math.log10(half_width / scale)), decimals + 2))
     text = f"{value / scale:{'+' if column.signed else ''},.{decimals}f}"
-    if not column.half_widths:
-        return text
-    half_width = column.half_widths[row]
-    return f"{text} ± " + ("?" if half_width is None else f"{half_width / scale:,.{decimals}f}")
+    return text if half_width is None else f"{text} ± {half_width / scale:,.{decimals}f}"

@@ -72,7 +72,7 @@ def load_text(
     name: str = "<text>",
     folder: str | Path = ".",
 ) -> Scenario:
-    """Check a scenario given as text that messages call `name`, with paths from `folder`; see `load_scenario`."""
+    """Check a scenario given as text; messages call it `name`, its paths start in `folder`."""
     return _checked(read_document(text, name), overrides, seed, Resolver(Path(folder)))
 
 

@@ -148,7 +148,7 @@ def check_files(data: Any, resolve: Callable[[str], Path]) -> Iterator[Problem]:
                 places.append(((section, name, "bandwidth", "path"), bandwidth.get("path")))
     for place, path in places:
         if isinstance(path, str) and not _is_file(resolve(path)):
-            folder = resolve(path).parent
+            folder = resolve(str(Path(path).parent))
             near = (
                 nearest(Path(path).name, [entry.name for entry in folder.iterdir()])
                 if _is_folder(folder)

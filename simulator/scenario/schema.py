@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
-from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -28,7 +28,6 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": "hetsim scenario", **schema}
 
 
-@cache
 def field_docs(cls: type) -> dict[str, str]:
     """Return the docstring under each field of a dataclass, those of its bases included, on one line each."""
     docs: dict[str, str] = {}
@@ -38,7 +37,7 @@ def field_docs(cls: type) -> dict[str, str]:
         except (OSError, TypeError):  # defined where there is no source, such as an interactive session
             continue
         statements = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for field, doc in zip(statements, statements[1:], strict=False):
+        for field, doc in pairwise(statements):
             match field, doc:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                     docs[name] = " ".join(text.split())
@@ -66,6 +65,12 @@ class _Generator(GenerateJsonSchema):
         """Describe a quantity: a number in SI units, or a text with a unit."""
         quantity = schema.get("metadata", {}).get("quantity")
         return {"type": "number"} if quantity is None else quantity_schema(quantity)
+
+    def tagged_union_schema(self, schema: core.TaggedUnionSchema) -> JsonSchemaValue:
+        """Require the key that tells the members apart, which may have a default in the dataclass."""
+        result = super().tagged_union_schema(schema)
+        key = schema.get("metadata", {}).get("key")
+        return {**result, "required": [key]} if key else result
 
     def function_before_schema(self, schema: core.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         """Describe a shorthand, or a policy with its name beside its parameters."""

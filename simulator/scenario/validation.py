@@ -73,7 +73,7 @@ class _Builder:
         if is_dataclass(annotation):
             return self._defined(cast(type, annotation))
         if typing.get_origin(annotation) is Literal:
-            return core.literal_schema(list(typing.get_args(annotation)))
+            return _literal(typing.get_args(annotation))
         if shapes.is_named(annotation):
             return core.dict_schema(core.str_schema(), self.build(typing.get_args(annotation)[1]))
         if shapes.is_list(annotation):
@@ -100,7 +100,11 @@ class _Builder:
             for tag, member in choice.members.items()
         }
         union = core.tagged_union_schema(
-            members, pick, custom_error_type="choice", custom_error_message="no member is meant"
+            members,
+            pick,
+            custom_error_type="choice",
+            custom_error_message="no member is meant",
+            metadata={"key": choice.key},
         )
         if not choice.shorthand:
             return union
@@ -145,6 +149,16 @@ class _Builder:
         )
 
 
+def _literal(allowed: tuple[Any, ...]) -> CoreSchema:
+    def no_boolean(value: Any) -> Any:
+        if isinstance(value, bool):  # pydantic takes true for 1
+            raise ValueError(_not_listed(value, allowed))
+        return value
+
+    schema = core.literal_schema(list(allowed))
+    return core.no_info_before_validator_function(no_boolean, schema) if 1 in allowed else schema
+
+
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{shown(value)} is not a number")
@@ -157,7 +171,9 @@ def _number(value: Any) -> float:
     return number
 
 
-def _fault(annotation: Any, document: Document, base: Path_, detail: ErrorDetails) -> Fault:
+def _fault(  # noqa: PLR0911 (one per kind of error)
+    annotation: Any, document: Document, base: Path_, detail: ErrorDetails
+) -> Fault:
     """Translate one error of pydantic's into a fault with the user's path and words."""
     steps = tuple(step for step in detail["loc"] if not (isinstance(step, str) and step.startswith(_TAG)))
     path = base + steps
@@ -176,13 +192,15 @@ def _fault(annotation: Any, document: Document, base: Path_, detail: ErrorDetail
             while choice is not None and not choice.key:
                 choice = shapes.choice_of(choice.members[str(choice.pick(value))])
             return _choice_fault(cast(Choice, choice), document, path, value)
-        case "literal_error":
+        case "literal_error" | "int_parsing_size":  # the latter for a huge number among numbers
             allowed = typing.get_args(
                 shapes.narrow(_annotation_at(annotation, document.at(base), steps), value)
             )
             return document.fault(path, _not_listed(value, allowed))
-        case kind:
+        case kind if kind in _EXPECTED:
             return document.fault(path, f"{shown(value)} is not {_EXPECTED[kind]}")
+        case _:
+            return document.fault(path, f"{shown(value)} is not allowed: {detail['msg']}")
 
 
 _EXPECTED = {

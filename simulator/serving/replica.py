@@ -111,6 +111,7 @@ class Replica:
         self._context = 0  # tokens that the next decode step attends to, all decodes together
         self._decode_shared = 0  # KV blocks that decodes hold as prefix blocks
         self._memory_full = False  # the head of the queue found no room, and nothing was freed since
+        self._refused: Sequence | None = None  # a head of the queue that had nothing to load and found no budget
 
         # The run under way: `_steps` steps from `_start_s`, the first of `_step_s`, each one `_growth_s` longer.
         self._running = False
@@ -147,20 +148,26 @@ class Replica:
         waiting = self._waiting
         while waiting and not self._memory_full and len(self._admitted) < self.max_sequences:
             sequence = waiting[0]
+            if left <= 0 and sequence is self._refused:
+                return  # asked once, so that it makes no difference into how many runs the steps are cut
             outcome = self.kv.admit(sequence, left > 0, self._start_load)
             if outcome is Admission.NO_MEMORY and self._decoding:
                 self._reserve_exactly(self._steps if self._running else 1)
                 outcome = self.kv.admit(sequence, left > 0, self._start_load)
             if outcome is Admission.NO_MEMORY:
                 self._memory_full = True
+            elif outcome is Admission.NO_BUDGET:
+                self._refused = sequence
             if outcome is not Admission.ADMITTED:
                 return
             waiting.popleft()
             self._admitted[sequence] = None
-            sequence.admitted_s = self.env._now
+            if sequence.admitted_s < 0.0:  # else it was preempted
+                sequence.admitted_s = self.env._now
             if sequence.compute_to > sequence.position:
                 self._line(sequence).append(sequence)
-                left -= sequence.compute_to - sequence.position
+                if not sequence.yields:
+                    left -= sequence.compute_to - sequence.position
 
     def _line(self, sequence: Sequence) -> list[Sequence]:
         return self._yielding if sequence.yields else self._prefilling
@@ -380,7 +387,7 @@ class Replica:
             if extra_s:
                 steps = 1
                 step_s += extra_s
-            if steps > 1 and chunks[0][0].load is not None:
+            if steps > 1 and chunks[0][0].racing:
                 steps = self._race_steps(chunks[0][0], take, steps, step_s, growth_s)
         if self.step_by_step:
             steps = 1
@@ -396,12 +403,15 @@ class Replica:
         self._schedule_end()
 
     def _race_steps(self, sequence: Sequence, take: int, steps: int, step_s: float, growth_s: float) -> int:
-        """Return the most steps, at least 1, before whose last end the pointers certainly cannot have met."""
+        """Return the most steps after which the pointers certainly have not met, or 1.
+
+        The step in which they meet is a run of its own: at its start the load is limited to what is missing.
+        """
         load = sequence.load
         assert load is not None
         gap = sequence.stored_tokens - sequence.position
         now = self.env._now
-        low, high = 0, steps - 1  # boundaries known to lie before the meeting
+        low, high = 0, steps - 1  # steps after which they are known not to have met
         while low < high:
             middle = (low + high + 1) // 2
             time_s = now + middle * step_s + 0.5 * growth_s * middle * (middle - 1)
@@ -410,7 +420,7 @@ class Replica:
                 low = middle
             else:
                 high = middle - 1
-        return low + 1
+        return max(1, low)
 
     def _run_s(self, steps: int) -> float:
         return steps * self._step_s + 0.5 * self._growth_s * steps * (steps - 1)

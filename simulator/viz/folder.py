@@ -141,7 +141,9 @@ def _by_bandwidth(study: _Study) -> pd.DataFrame:
     tiers = [tier for tier in speeds[0] if all(tier in one for one in speeds)]
     varied = [tier for tier in tiers if len({one[tier] for one in speeds}) > 1]
     if len(varied) != 1:
-        what = f"several storage bandwidths ({', '.join(varied)})" if varied else "no storage bandwidth"
+        what = (
+            f"several storage bandwidths ({', '.join(varied)})" if varied else "no constant storage bandwidth"
+        )
         raise study.fault(
             f"its runs differ by {what}; allowed: exactly one, as with --vary devices.<tier>.bandwidth"
         )

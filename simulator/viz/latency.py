@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.viz.style import GREY, legend, log_axis, looks, panels, plain, styled, wide_spread
+from simulator.viz.style import GREY, legend, log_axis, looks, panels, styled, wide_spread
 
 STATISTICS = ("mean", "p50", "p90", "p99")
 """Statistics of a latency, in the order of the bars."""
@@ -31,7 +30,7 @@ def ttft_cdf(ttft_s: Mapping[str, ArrayLike]) -> Figure:
         Variant -> TTFT of each answered request in s, shape (requests,).
     """
     values = {label: np.sort(np.asarray(array, dtype=float)) for label, array in ttft_s.items()}
-    figure, [[axes]] = panels(1, 1, 5.6, 3.4)
+    figure, [[axes]] = panels(1, 1, 5.6, 3.2)
     handles = []
     for label, look in looks(values).items():
         times = values[label]
@@ -71,7 +70,7 @@ def ttft_cdf(ttft_s: Mapping[str, ArrayLike]) -> Figure:
     axes.set_ylim(0.0, 1.02)
     axes.set_xlabel("TTFT (s)")
     axes.set_ylabel("Share of answered requests")
-    legend(figure, handles, columns=2)
+    legend(figure, handles)
     return figure
 
 
@@ -100,7 +99,11 @@ def latency_bars(
     intervals
         The same keys -> (low, high) of a confidence interval in s; what is missing has none.
     """
-    shown = [key for key in _NAMES if any(key in variant for variant in latencies.values())]
+    shown = [
+        key
+        for key in _NAMES
+        if any(value is not None for variant in latencies.values() for value in variant.get(key, {}).values())
+    ] or ["ttft_s"]
     figure, [row] = panels(1, len(shown), 3.1, 2.7)
     styles = looks(latencies)
     for axes, key in zip(row, shown, strict=True):
@@ -115,7 +118,10 @@ def latency_bars(
             if log:
                 axes.plot(x, points[label], look.marker, color=look.colour, markeredgecolor="white")
             else:
-                axes.bar(x, points[label], slot * 0.9, color=look.colour)
+                axes.bar(
+                    x, points[label], slot * 0.92,
+                    color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.0,
+                )  # fmt: skip
             bounds = (intervals or {}).get(label, {}).get(key, {})
             for place, statistic, value in zip(x, STATISTICS, points[label], strict=True):
                 if statistic in bounds:
@@ -130,14 +136,8 @@ def latency_bars(
         axes.set_xticks(range(len(STATISTICS)), STATISTICS)
         axes.grid(visible=False, axis="x")
         axes.set_ylabel(_NAMES[key] + (", log scale" if log else ""))
-        if not log:
-            axes.yaxis.set_major_formatter(lambda value, _: plain(value))
-    legend(figure, [_swatch(label, look.colour) for label, look in styles.items()])
+    legend(figure, [look.swatch(label) for label, look in styles.items()])
     return figure
-
-
-def _swatch(label: str, colour: str) -> Patch:
-    return Patch(color=colour, label=label)
 
 
 def _number(value: float | None) -> float:

@@ -30,7 +30,8 @@ class _Steps:
     def means(self, edges: Floats) -> Floats:
         """Return the exact time average in each bin."""
         area = np.concatenate([[0.0], np.cumsum(self.values * np.diff(self.times))])
-        return np.diff(np.interp(edges, self.times, area)) / np.diff(edges)
+        means: Floats = np.diff(np.interp(edges, self.times, area)) / np.diff(edges)
+        return means
 
 
 @styled
@@ -71,42 +72,37 @@ def queue_and_kv(
             curves.setdefault(name, []).append(steps.means(edges))
     if capacity_blocks:
         curves["kv"] = [blocks * (100.0 / capacity_blocks) for blocks in curves["kv"]]
-    blue, green, orange = COLOURS["blue"], COLOURS["green"], COLOURS["orange"]
-    layout = (
-        ("Waiting\n(requests)", {"waiting": blue}),
-        ("Admitted\n(requests)", {"admitted": blue}),
-        (f"KV in use\n({'% of blocks' if capacity_blocks else 'blocks'})", {"kv": blue}),
-        ("Step size\n(tokens)", {"prefill": green, "decode": orange}),
-        ("GPU busy\n(%)", {"busy": blue}),
-    )
-    figure, grid = panels(len(layout), 1, 6.4, 1.15, sharex=True)
-    for [axes], (title, shown) in zip(grid, layout, strict=True):
-        top = 0.0
-        for name, colour in shown.items():
-            each = np.array(curves[name])
-            low, high = each.min(axis=0), each.max(axis=0)
-            top = max(top, float(high.max()))
-            if len(replicas) > 1:
-                axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.25, linewidth=0.0)
-            axes.stairs(each.mean(axis=0), edges, baseline=None, color=colour, linewidth=1.1)
+    layout = {
+        "waiting": "Waiting\n(requests)",
+        "admitted": "Admitted\n(requests)",
+        "kv": f"KV in use\n({'% of blocks' if capacity_blocks else 'blocks'})",
+        "prefill": "Prefill\n(tokens/step)",
+        "decode": "Decode\n(tokens/step)",
+        "busy": "GPU busy\n(%)",
+    }
+    colour = COLOURS["blue"]
+    figure, grid = panels(len(layout), 1, 6.4, 1.05, sharex=True)
+    for [axes], (name, title) in zip(grid, layout.items(), strict=True):
+        each = np.array(curves[name])
+        low, high = each.min(axis=0), each.max(axis=0)
+        if len(replicas) > 1:
+            axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.25, linewidth=0.0)
+        axes.stairs(each.mean(axis=0), edges, baseline=None, color=colour, linewidth=1.1)
         axes.set_ylabel(title)
-        axes.set_ylim(0.0, 1.08 * top if top > 0.0 else 1.0)
+        axes.set_ylim(0.0, 1.08 * float(high.max()) or 1.0)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(lambda value, _: plain(value))
     figure.align_ylabels([row[0] for row in grid])
     grid[-1][0].set_xlim(start_s, end_s)
     grid[-1][0].set_xlabel(f"Simulated time (s), averages over {(end_s - start_s) / BINS:.2g} s")
-    keys: list[Line2D | Patch] = [
-        Line2D([], [], color=green, label="prefill"),
-        Line2D([], [], color=orange, label="decode"),
-    ]
     if len(replicas) > 1:
-        keys = [
-            Line2D([], [], color=blue, label=f"mean of {len(replicas)} replicas"),
-            Patch(color=blue, alpha=0.25, linewidth=0.0, label="lowest to highest"),
-            *keys,
-        ]
-    legend(figure, keys)
+        legend(
+            figure,
+            [
+                Line2D([], [], color=colour, label=f"mean of {len(replicas)} replicas"),
+                Patch(color=colour, alpha=0.25, linewidth=0.0, label="lowest to highest"),
+            ],
+        )
     return figure
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from simulator.viz.style import legend, looks, panels, plain, scaled, sequence, styled
+from simulator.viz.style import legend, looks, panels, scaled, sequence, styled
 
 
 @styled
@@ -20,7 +20,7 @@ def tier_traffic(frame: pd.DataFrame) -> Figure:
     ----------
     frame
         One row per variant and tier: ``variant``, ``tier``, ``read_bytes``, ``written_bytes``, ``hit_rate``
-        (share of prompt tokens, 0 to 1); NaN where a tier has no such figure (bytes of the cache in GPU memory).
+        (share of prompt tokens, 0 to 1); NaN where a tier has no such figure (bytes of the cache on the GPU).
     """
     styles = looks(frame["variant"])
     largest = float(np.nanmax(frame[["read_bytes", "written_bytes"]].to_numpy(dtype=float), initial=0.0))
@@ -38,18 +38,22 @@ def tier_traffic(frame: pd.DataFrame) -> Figure:
         for i, (variant, look) in enumerate(styles.items()):
             values = known[known["variant"] == variant].set_index("tier")[column].reindex(tiers)
             x = np.arange(len(tiers)) + (i - (len(styles) - 1) / 2) * slot
-            axes.bar(x, values.to_numpy(dtype=float) * factor, slot * 0.9, color=look.colour)
+            axes.bar(
+                x, values.to_numpy(dtype=float) * factor, slot * 0.92,
+                color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.0,
+            )  # fmt: skip
         slanted = sum(len(tier) for tier in tiers) > 30
-        axes.set_xticks(range(len(tiers)), tiers, **({"rotation": 25, "ha": "right"} if slanted else {}))
+        axes.set_xticks(range(len(tiers)), tiers)
+        if slanted:
+            axes.tick_params(axis="x", rotation=25.0)
         axes.grid(visible=False, axis="x")
         axes.set_ylabel(title)
-        axes.yaxis.set_major_formatter(lambda value, _: plain(value))
         if axes.get_ylim()[1] <= 1e-12 or not tiers:
             axes.set_ylim(0.0, 1.0)
     shared = max(row[0].get_ylim()[1], row[1].get_ylim()[1])
     row[0].set_ylim(0.0, shared)  # the same scale: reads and writes are to be compared
     row[1].set_ylim(0.0, shared)
-    legend(figure, [Patch(color=look.colour, label=variant) for variant, look in styles.items()])
+    legend(figure, [look.swatch(variant) for variant, look in styles.items()])
     return figure
 
 
@@ -79,7 +83,7 @@ def energy_bars(energy_j: Mapping[str, Mapping[str, float]]) -> Figure:
             textcoords="offset points", va="center", fontsize=8.0,
         )  # fmt: skip
     axes.set_yticks(places, list(energy_j))
-    axes.invert_yaxis()
+    axes.set_ylim(len(energy_j) - 0.5, -0.5)
     axes.set_xlim(0.0, max(1.16 * float(left.max(initial=0.0)), 1e-9))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"Energy ({unit})")

@@ -23,6 +23,7 @@ from simulator.viz.style import (
     looks,
     panels,
     plain,
+    rounded,
     styled,
     ticks_at,
     wide_spread,
@@ -86,7 +87,7 @@ def ttft_against_bandwidth(frame: pd.DataFrame) -> Figure:
     handles: list[Line2D | Patch] = [_key(policy, look) for policy, look in styles.items()]
     if ORACLE in styles:
         handles.append(Patch(color=GREY, alpha=0.22, linewidth=0.0, label="faster than the oracle"))
-    legend(figure, handles, columns=min(4, columns + 2))
+    legend(figure, handles)
     return figure
 
 
@@ -170,7 +171,7 @@ def speedup_heatmap(
             text = f"{value:.2f}" if math.isfinite(value) else "–"
             colour = "white" if dark else "black"
             axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=8.0, color=colour)
-        axes.set_xticks(np.arange(len(bandwidths)) + 0.5, [plain(value) for value in bandwidths])
+        axes.set_xticks(np.arange(len(bandwidths)) + 0.5, [rounded(value) for value in bandwidths])
         axes.set_yticks(np.arange(len(setups)) + 0.5, setups)
         axes.grid(visible=False)
         axes.tick_params(length=0)
@@ -183,7 +184,7 @@ def speedup_heatmap(
     bar.ax.yaxis.set_major_locator(FixedLocator([i * step for i in range(-4, 5) if abs(i * step) <= reach]))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{plain(2.0**value)}×"))
     bar.set_label("TTFT speed-up (×, log)")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 

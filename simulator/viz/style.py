@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 P = ParamSpec("P")
@@ -40,7 +42,7 @@ COLOURS: Final[Mapping[str, str]] = MappingProxyType(
 GREY: Final = "#8C8C8C"
 """What is no data: reference lines, missing cells."""
 
-Dash = str | tuple[int, tuple[float, ...]]
+Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,12 @@ class Look:
     """Marker of matplotlib."""
     dash: Dash
     """Line style of matplotlib."""
+    hatch: str = ""
+    """Pattern of bars and swatches."""
+
+    def swatch(self, label: str) -> Patch:
+        """Return the entry of a legend that stands for bars."""
+        return Patch(facecolor=self.colour, hatch=self.hatch, edgecolor="white", linewidth=0.0, label=label)
 
 
 KNOWN: Final[Mapping[str, Look]] = MappingProxyType(
@@ -70,8 +78,12 @@ KNOWN: Final[Mapping[str, Look]] = MappingProxyType(
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 _DASHES: tuple[Dash, ...] = ("-", (0, (4.0, 2.0)), (0, (1.5, 1.2)), (0, (5.0, 1.5, 1.0, 1.5)))
+_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 
-_RC: Final[Mapping[str, Any]] = MappingProxyType(
+MOST_LEGEND_COLUMNS = 5
+"""Columns of a legend; fewer where the labels are long."""
+
+_RC: Final[Any] = MappingProxyType(
     {
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
@@ -82,6 +94,9 @@ _RC: Final[Mapping[str, Any]] = MappingProxyType(
         "ytick.labelsize": 8.0,
         "legend.fontsize": 8.0,
         "legend.frameon": False,
+        "axes.formatter.useoffset": False,
+        "axes.formatter.limits": (-4, 6),
+        "hatch.linewidth": 0.7,
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
@@ -118,9 +133,9 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     """Return the look of each name, in the given order.
 
     A policy of `KNOWN` always has the same one; a variant that is a policy and more (``cake, 32 Gbit/s``) has
-    its colour, and a dash and marker of its own. Other names get the colours that no policy of this figure
-    has, in the order of the palette and of the names, then further markers and dashes: figures of the same
-    variants agree.
+    its colour, and dash, marker and hatch of its own. Other names get the colours that no policy of this
+    figure has, in the order of the palette and of the names, then further markers and dashes: figures of the
+    same variants agree.
     """
     order = list(dict.fromkeys(names))
     policy = {name: next((part for part in name.split(", ") if part in KNOWN), "") for name in order}
@@ -134,11 +149,12 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
             given[name] = KNOWN[name]
             continue
         number = used[known] = used.get(known, -1) + 1
-        turn = number if known else number // len(free)
+        turn, place = (number, 0) if known else divmod(number, len(free))
         given[name] = Look(
-            KNOWN[known].colour if known else free[number % len(free)],
-            _MARKERS[(number + turn) % len(_MARKERS)] if not known else _MARKERS[number % len(_MARKERS)],
-            _DASHES[turn % len(_DASHES)],
+            KNOWN[known].colour if known else free[place],
+            _MARKERS[(turn + place) % len(_MARKERS)],
+            _DASHES[(turn + turn // len(_MARKERS)) % len(_DASHES)],  # so that no pair comes twice in 32 turns
+            _HATCHES[turn % len(_HATCHES)],
         )
     return given
 
@@ -160,13 +176,16 @@ def panels(
     return figure, [list(row) for row in axes]
 
 
-def legend(figure: Figure, handles: Iterable[Any], columns: int = 5) -> None:
-    """Put one legend above all panels, where it hides no data."""
+def legend(figure: Figure, handles: Iterable[Artist]) -> None:
+    """Put one legend above all panels, where it hides no data; the figure grows by its further rows."""
     entries = list(handles)
-    if entries:
-        figure.legend(
-            handles=entries, loc="outside upper center", ncols=min(columns, len(entries)), handlelength=2.8
-        )
+    if not entries:
+        return
+    longest = max(len(str(handle.get_label())) for handle in entries)
+    columns = int(figure.get_figwidth() / (0.55 + 0.06 * longest))  # inches of a handle and of a letter
+    columns = max(1, min(columns, MOST_LEGEND_COLUMNS, len(entries)))
+    figure.legend(handles=entries, loc="outside upper center", ncols=columns, handlelength=2.8)
+    figure.set_figheight(figure.get_figheight() + 0.17 * (math.ceil(len(entries) / columns) - 1))
 
 
 @styled
@@ -201,11 +220,16 @@ def log_axis(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def rounded(value: float) -> str:
+    """Return a number with three significant digits, as `plain` writes it."""
+    return plain(float(f"{value:.3g}"))
+
+
 def ticks_at(axes: Axes, values: Iterable[float]) -> None:
     """Put the ticks of the x axis at the values that were studied, and nowhere else."""
     positions = sorted(set(values))
     axes.xaxis.set_major_locator(mpl.ticker.FixedLocator(positions))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rounded(value)))
     axes.xaxis.set_minor_locator(NullLocator())
 
 

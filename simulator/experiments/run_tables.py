@@ -1,0 +1,72 @@
+"""The tables of a run folder: records to parquet and back, without loss."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulator.core import TEXT, Table
+from simulator.serving.build import INTERVALS
+from simulator.world import DeviceTotals, RunResult
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+REQUESTS = "requests.parquet"
+DEVICES = "devices.parquet"
+TOTALS = "totals.parquet"
+
+
+def write_tables(folder: Path, result: RunResult) -> None:
+    """Write the tables of a run into `folder`."""
+    import pyarrow  # noqa: PLC0415 (slow import)
+    from pyarrow import parquet  # noqa: PLC0415
+
+    services = result.scenario.services
+    requests = [_labelled(table, service=name) for name, table in result.requests.items()]
+    intervals = [
+        _labelled(table, service=name, device=services[name].gpus) for name, table in result.intervals.items()
+    ] or [_labelled(Table(INTERVALS), service="", device="")]
+    totals = pyarrow.Table.from_pylist(
+        [{"device": name, **asdict(it)} for name, it in result.devices.items()]
+    )
+    for file, table in (
+        (REQUESTS, pyarrow.concat_tables(requests, promote_options="default")),
+        (DEVICES, pyarrow.concat_tables(intervals)),
+        (TOTALS, totals),
+    ):
+        parquet.write_table(table, folder / file)
+
+
+def _labelled(table: Table, **labels: str) -> pyarrow.Table:
+    """Return the rows with leading columns that say the same everywhere."""
+    import pyarrow  # noqa: PLC0415 (slow import)
+
+    arrow = table.to_arrow()
+    for name, text in reversed(labels.items()):
+        codes = pyarrow.array([0] * len(table), pyarrow.int32())
+        arrow = arrow.add_column(0, name, pyarrow.DictionaryArray.from_arrays(codes, [text]))
+    return arrow
+
+
+def service_rows(frame: pandas.DataFrame, service: str, schema: dict[str, str]) -> Table:
+    """Return the rows of one service as the table that they came from."""
+    rows = frame[frame["service"] == service]
+    table = Table(schema)
+    columns = [
+        rows[name].astype(str if kind == TEXT else float if kind == "d" else int).tolist()
+        for name, kind in schema.items()
+    ]
+    for row in zip(*columns, strict=True):
+        table.append(*row)
+    return table
+
+
+def device_totals(frame: pandas.DataFrame) -> dict[str, DeviceTotals]:
+    """Return the totals by device."""
+    names = [field.name for field in fields(DeviceTotals)]
+    return {
+        str(device): DeviceTotals(*row) for device, *row in frame[["device", *names]].itertuples(index=False)
+    }
