@@ -45,21 +45,30 @@ START = {
 
 
 def cost(row: dict[str, Any], constants: dict[str, float]) -> StepCost:
-    """Return the step cost of a cell under trial constants."""
+    """Return the step cost of a cell; `constants` replace those of the catalogue."""
     model = load_model(row["model"])
     gpu = load_profile(row["gpu"])
     assert isinstance(gpu, GpuProfile)
     fit = gpu.engines["vllm-0.6"]
-    own = {key.partition("/")[2]: value for key, value in constants.items() if key.startswith(f"{gpu.name}/")}
-    if "weight_only_efficiency" in own:
-        gpu = replace(gpu, weight_only_efficiency=own.pop("weight_only_efficiency"))
-    shared = {key: value for key, value in constants.items() if "/" not in key}
+    engine = load_engine("vllm-0.6")
+
+    def value(name: str, catalogue: float) -> float:
+        return constants.get(f"{gpu.name}/{name}", constants.get(name, catalogue))
+
     tokens = round(BUDGET_TOKENS * row["share"])
     return StepCost(
         model,
-        gpu,
-        replace(fit, **own),
-        replace(load_engine("vllm-0.6"), **shared),
+        replace(gpu, weight_only_efficiency=value("weight_only_efficiency", gpu.weight_only_efficiency)),
+        replace(
+            fit,
+            gemm_efficiency=value("gemm_efficiency", fit.gemm_efficiency),
+            attention_efficiency=value("attention_efficiency", fit.attention_efficiency),
+        ),
+        replace(
+            engine,
+            allreduce_overhead_s=value("allreduce_overhead_s", engine.allreduce_overhead_s),
+            kv_load_overhead_s=value("kv_load_overhead_s", engine.kv_load_overhead_s),
+        ),
         tensor_parallel=row["num_gpus"],
         weight_bits=8 if row["model"] == "llama-3.1-70b" else 16,
         background_tokens=BUDGET_TOKENS - tokens,
@@ -118,12 +127,13 @@ def fit(starts: int = 24) -> tuple[dict[str, float], dict[str, float], float]:
 
     searches = [
         # A difference step of 1 % sees the slope and not the jumps.
-        least_squares(trial, origin + spread, loss="soft_l1", f_scale=0.05, diff_step=0.01)
+        least_squares(trial, origin + spread, loss="soft_l1", f_scale=0.05, diff_step=(0.01,) * len(names))
         for spread in rng.uniform(-math.log(1.5), math.log(1.5), (starts, len(names)))
     ]
     best = min(searches, key=lambda search: float(search.cost))
+    jacobian = np.array(best.jac, dtype=np.float64)
     variance = float((best.fun**2).sum()) / (len(best.fun) - len(names))
-    deviations = np.sqrt(np.diag(np.linalg.pinv(best.jac.T @ best.jac)) * variance)
+    deviations = np.sqrt(np.diag(np.linalg.pinv(jacobian.T @ jacobian)) * variance)
     constants = dict(zip(names, np.exp(best.x).tolist(), strict=True))
     rmse = math.sqrt(float((residuals(constants) ** 2).mean()))
     return constants, dict(zip(names, deviations.tolist(), strict=True)), rmse

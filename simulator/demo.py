@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
-from simulator.experiments.report import comparison_text
 from simulator.experiments.cake_cases import cell
 from simulator.experiments.compare import compare
+from simulator.experiments.report import comparison_text
 from simulator.experiments.reproduce_cake import cell_ttft_s
 from simulator.experiments.tables import text_table
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devices.catalogue import load_profile
-from devices.errors import Fault, InputError
+from devices.errors import Fault, InputError, SimulatorError
 from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, Streams, Table
 from simulator.metrics.summary import summarize
@@ -98,8 +98,12 @@ def simulate(
     for feed in world.feeds:
         feed.start()
     env.run(until=scenario.horizon)
-    for service in world.services.values():
-        service.close()
+    for name, service in world.services.items():
+        unfinished = service.close()
+        if unfinished and scenario.horizon is None:
+            raise SimulatorError(
+                f"service {name!r} has stopped with {unfinished} requests that it never answered"
+            )
     end_s = env.now
     return RunResult(
         scenario=scenario,
@@ -108,7 +112,9 @@ def simulate(
         simulated_s=end_s,
         requests={name: service.records for name, service in world.services.items()},
         intervals={
-            name: service.intervals for name, service in world.services.items() if service.intervals is not None
+            name: service.intervals
+            for name, service in world.services.items()
+            if service.intervals is not None
         },
         devices=_totals(scenario, world, end_s),
         notes=tuple(world.notes),
@@ -177,9 +183,15 @@ def _build(
         namespace = index * WORKLOAD_NAMESPACE
         world.feeds.append(Feed(runtime, name, stream, namespace))
         world.notes += [f"workloads.{name}: {note}" for note in stream.notes]
-        if stream.stored_tokens is not None and stream.hash_ids is not None and stream.hash_offsets is not None:
+        if (
+            stream.stored_tokens is not None
+            and stream.hash_ids is not None
+            and stream.hash_offsets is not None
+        ):
             lost = 0
-            for first, tokens in zip(stream.hash_offsets.tolist(), stream.stored_tokens.tolist(), strict=False):
+            for first, tokens in zip(
+                stream.hash_offsets.tolist(), stream.stored_tokens.tolist(), strict=False
+            ):
                 blocks = tokens // stream.hash_block_tokens
                 ids = stream.hash_ids[first : first + blocks] + namespace
                 lost += runtime.tiers.preload(stream.stored_tier, ids.tolist())

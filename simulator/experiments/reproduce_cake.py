@@ -66,7 +66,11 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(
-                    Fault(f"no column {', '.join(missing)}; required: {', '.join(COLUMNS)}", file=str(path), line=1)
+                    Fault(
+                        f"no column {', '.join(missing)}; required: {', '.join(COLUMNS)}",
+                        file=str(path),
+                        line=1,
+                    )
                 )
             for record in reader:
                 row: dict[str, Any] = {}
@@ -124,9 +128,7 @@ def cell_scenario(row: dict[str, Any], policy: str) -> Scenario:
         background_context_tokens=row["prompt_tokens"] // 2,
         policies=LlmPolicies(kv_loading=find("kv_loading", policy)()),
     )
-    disk = DeviceSpec(
-        "ideal-store", bandwidth=row["bandwidth_gbps"] * GBIT_BYTES_PER_S, capacity=1e15
-    )
+    disk = DeviceSpec("ideal-store", bandwidth=row["bandwidth_gbps"] * GBIT_BYTES_PER_S, capacity=1e15)
     prompt = Synthetic(
         trace="synthetic",
         service="chat",
@@ -152,7 +154,9 @@ def cell_ttft_s(row: dict[str, Any], policy: str) -> float:
     short = memory_shortfall_bytes(scenario.services["chat"], scenario.devices["gpu"])
     if short > 0:
         raise InputError(
-            Fault(f"{row['model']} does not fit on {row['num_gpus']} x {row['gpu']}: {short / 2**30:.1f} GiB short")
+            Fault(
+                f"{row['model']} does not fit on {row['num_gpus']} x {row['gpu']}: {short / 2**30:.1f} GiB short"
+            )
         )
     table = simulate(scenario).requests["chat"]
     return float(table.column("first_token_s")[0] - table.column("arrival_s")[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from functools import cache
 from typing import TypeVar
 
 from devices.errors import SimulatorError
@@ -21,8 +22,6 @@ ENTRY_POINT_GROUP = "hetsim.policies"
 """Entry points of this group are imported before the first look-up."""
 
 _registry: dict[str, dict[str, type]] = {decision: {} for decision in DECISIONS}
-_loaded = False
-
 P = TypeVar("P", bound=type)
 
 
@@ -43,9 +42,14 @@ def register(decision: str, name: str) -> Callable[[P], P]:
 
     def add(policy: P) -> P:
         if not is_dataclass(policy):
-            raise PolicyError(f"policy {policy.__qualname__} is not a dataclass: its fields are its parameters")
+            raise PolicyError(
+                f"policy {policy.__qualname__} is not a dataclass: its fields are its parameters"
+            )
         taken = _registry[decision].get(name)
-        if taken is not None and taken.__module__ + taken.__qualname__ != policy.__module__ + policy.__qualname__:
+        if (
+            taken is not None
+            and taken.__module__ + taken.__qualname__ != policy.__module__ + policy.__qualname__
+        ):
             raise PolicyError(
                 f"{decision} policy {name!r} is defined twice: {taken.__module__}.{taken.__qualname__} "
                 f"and {policy.__module__}.{policy.__qualname__}"
@@ -86,12 +90,9 @@ def name_of(decision: str, policy: object) -> str:
     raise PolicyError(f"{type(policy).__qualname__} is no registered {decision} policy")
 
 
+@cache
 def _load() -> None:
     """Import the built-in policies and the installed plug-ins, once."""
-    global _loaded
-    if _loaded:
-        return
-    _loaded = True
     from importlib.metadata import entry_points  # noqa: PLC0415 (slow import, needed only here)
 
     import simulator.policies.builtin  # noqa: F401, PLC0415 (registers the built-in policies)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from devices.document import Document, dump_yaml, read_document
+from devices.document import Document, read_document
 from devices.errors import InputError
 from simulator.scenario import shapes
 from simulator.scenario.overrides import apply_overrides
@@ -30,18 +30,16 @@ class Resolver:
             return Path(path)
 
 
-def resolver(folder: str | Path) -> Resolver:
-    """Return what turns the paths of a scenario in `folder` into files.
+def resolver(path: str | Path) -> Resolver:
+    """Return what turns the paths in the scenario file `path` into files.
 
     A `Scenario` keeps its paths as they were written, so that what is derived from it (its hash, a resolved
     copy of it) is the same on every machine.
     """
-    return Resolver(Path(folder))
+    return Resolver(Path(path).parent)
 
 
-def load_scenario(
-    path: str | Path, overrides: Iterable[str] = (), seed: int | None = None, *, check_files: bool = True
-) -> Scenario:
+def load(path: str | Path, overrides: Iterable[str] = (), seed: int | None = None) -> Scenario:
     """Read and check a scenario file.
 
     Parameters
@@ -52,16 +50,13 @@ def load_scenario(
         ``PATH=VALUE`` texts (see `simulator.scenario.overrides`), applied in order before the checks.
     seed
         Root of the random streams instead of the file's; None: the file's.
-    check_files
-        Whether a missing trace is a fault; False only looks at the scenario, such as that of a finished run.
 
     Raises
     ------
     InputError
         With every fault found, each with file:line:column, path, what is wrong and what is allowed.
     """
-    path = Path(path)
-    return _checked(read_document(path), overrides, seed, Resolver(path.parent) if check_files else None)
+    return _checked(read_document(Path(path)), overrides, seed, resolver(path))
 
 
 def load_text(
@@ -76,10 +71,9 @@ def load_text(
     return _checked(read_document(text, name), overrides, seed, Resolver(Path(folder)))
 
 
-def _checked(
-    document: Document, overrides: Iterable[str], seed: int | None, resolve: Resolver | None
-) -> Scenario:
-    from simulator.scenario.references import check_files, check_references  # noqa: PLC0415 (see `validation`: late)
+def _checked(document: Document, overrides: Iterable[str], seed: int | None, resolve: Resolver) -> Scenario:
+    # Late, for whoever only wants a `Scenario`'s types: these bring pydantic and the catalogues.
+    from simulator.scenario.references import check_files, check_references  # noqa: PLC0415
     from simulator.scenario.relations import check_relations, sound_parts  # noqa: PLC0415
     from simulator.scenario.validation import validate  # noqa: PLC0415
 
@@ -87,9 +81,11 @@ def _checked(
     if seed is not None and isinstance(document.data, dict):
         document = document.replaced(("seed",), {**document.data, "seed": seed}, "--seed")
     scenario, found = validate(Scenario, document)
-    problems = [*check_references(document.data), *check_relations(sound_parts(document))]
-    if resolve is not None:
-        problems += check_files(document.data, resolve)
+    problems = [
+        *check_references(document.data),
+        *check_files(document.data, resolve),
+        *check_relations(sound_parts(document)),
+    ]
     faults += found
     faults += [document.fault(problem.path, problem.message, key=problem.key) for problem in problems]
     if faults:
@@ -98,18 +94,10 @@ def _checked(
     return scenario
 
 
-load = load_scenario
-
-
-def dump_scenario(scenario: Scenario) -> str:
-    """Return a scenario as YAML text that reads back equal, defaults written out."""
-    return dump_yaml(to_data(scenario))
-
-
 def to_data(scenario: Scenario) -> dict[str, Any]:
     """Return a scenario as plain data: SI numbers, defaults written out, policies with their parameters.
 
-    `load_text` of its YAML (`dump_scenario`) gives an equal scenario.
+    `load_text` of its YAML (`devices.document.dump_yaml`) gives an equal scenario.
     """
     return _record(scenario)
 

@@ -163,5 +163,3 @@ class Scenario:
     """One or two sentences on what the scenario is for."""
     record_intervals: bool = True
     """Keep one row per run of engine steps (queue, KV occupancy, energy over time)."""
-
-

@@ -25,7 +25,15 @@ class BlockPool:
         Told the hash ids that lose their place, oldest first.
     """
 
-    __slots__ = ("_idle", "_on_evict", "_references", "chunk_blocks", "keep", "private_blocks", "total_blocks")
+    __slots__ = (
+        "_idle",
+        "_on_evict",
+        "_references",
+        "chunk_blocks",
+        "keep",
+        "private_blocks",
+        "total_blocks",
+    )
 
     def __init__(
         self,

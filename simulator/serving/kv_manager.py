@@ -98,7 +98,10 @@ class KvManager:
         return -(-tokens // self.block_tokens) <= self.pool.total_blocks
 
     def admit(
-        self, sequence: Sequence, may_compute: bool, start_load: Callable[[Sequence, list[Segment], int], Load]
+        self,
+        sequence: Sequence,
+        may_compute: bool,
+        start_load: Callable[[Sequence, list[Segment], int], Load],
     ) -> Admission:
         """Try to admit a request: look its prefix up, ask the policy, reserve blocks, start the load.
 
@@ -138,18 +141,19 @@ class KvManager:
         if self.tiers.tiers:
             for index, count in segments:
                 sequence.found_tokens[index] += count * self.prefix_block_tokens
-        if plan is not None:
+        if plan is not None and loads:
+            sequence.compute_to = plan.compute_to
+            sequence.racing = plan.compute_to > plan.load_from
             sequence.yields = plan.yields
-            if loads:
-                sequence.compute_to = plan.compute_to
-                sequence.racing = plan.compute_to > plan.load_from
-                sequence.overlaps = plan.overlap_layers
-                self.tiers.touch(ids[resident:])
-                sequence.load = start_load(sequence, segments, sequence.stored_tokens - plan.load_from)
+            sequence.overlaps = plan.overlap_layers
+            self.tiers.touch(ids[resident:])
+            sequence.load = start_load(sequence, segments, sequence.stored_tokens - plan.load_from)
         return Admission.ADMITTED
 
     def _ask(self, sequence: Sequence, segments: list[Segment], resident_tokens: int) -> LoadPlan:
-        sequence.stored_tokens = resident_tokens + self.prefix_block_tokens * sum(count for _, count in segments)
+        sequence.stored_tokens = resident_tokens + self.prefix_block_tokens * sum(
+            count for _, count in segments
+        )
         view = AdmissionView(
             self._cost,
             self.tiers,
@@ -163,9 +167,7 @@ class KvManager:
         )
         return check_plan(self._policy, self._policy.plan(view), view)
 
-    def load(
-        self, segments: list[Segment], tokens: int, on_done: Callable[[], None]
-    ) -> Load:
+    def load(self, segments: list[Segment], tokens: int, on_done: Callable[[], None]) -> Load:
         """Start loading the last `tokens` tokens of a stored prefix."""
         return Load(self.tiers, segments, tokens, self._io_chunk_tokens, self._port, on_done)
 

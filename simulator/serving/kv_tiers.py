@@ -32,7 +32,15 @@ class KvTiers:
         Bytes per storage operation.
     """
 
-    __slots__ = ("_namespace", "_writing", "block_bytes", "block_tokens", "operation_bytes", "tiers", "token_bytes")
+    __slots__ = (
+        "_namespace",
+        "_writing",
+        "block_bytes",
+        "block_tokens",
+        "operation_bytes",
+        "tiers",
+        "token_bytes",
+    )
 
     def __init__(
         self,
@@ -58,17 +66,14 @@ class KvTiers:
         last, count = -1, 0
         for hash_id in hash_ids:
             block = hash_id + namespace
-            for index, tier in enumerate(tiers):
-                if block in tier:
-                    break
-            else:
-                break
-            if index == last:
-                count += 1
-            else:
+            index = next((index for index, tier in enumerate(tiers) if block in tier), -1)
+            if index != last:
                 if count:
                     found.append((last, count))
-                last, count = index, 1
+                last, count = index, 0
+            if index < 0:
+                break
+            count += 1
         if count:
             found.append((last, count))
         return found
@@ -136,8 +141,19 @@ class Load:
         Called when all `tokens` have arrived.
     """
 
-    __slots__ = ("_before", "_on_done", "_pending", "_port", "_tier_index", "_transfer", "done_s", "io_chunk_tokens",
-                 "tiers", "tokens", "tokens_by_tier")
+    __slots__ = (
+        "_before",
+        "_on_done",
+        "_pending",
+        "_port",
+        "_tier_index",
+        "_transfer",
+        "done_s",
+        "io_chunk_tokens",
+        "tiers",
+        "tokens",
+        "tokens_by_tier",
+    )
 
     def __init__(
         self,
@@ -167,7 +183,10 @@ class Load:
         index, tokens = self._pending[-1]
         self._tier_index = index
         self._transfer = self.tiers.tiers[index].read(
-            self._port, tokens * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes, self._arrived
+            self._port,
+            tokens * self.tiers.token_bytes,
+            self.io_chunk_tokens * self.tiers.token_bytes,
+            self._arrived,
         )
 
     def _arrived(self, transfer: Transfer) -> None:
@@ -208,12 +227,18 @@ class Load:
         for index, size in reversed(self._pending[:-1]):
             if tokens <= reach:
                 break
-            share = min(size, tokens - reach)
+            share = min(size, self._whole(tokens - reach))
             channel = self.tiers.tiers[index].reader(self._port)
-            rest_s += channel.estimate_s(share * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes)
+            rest_s += channel.estimate_s(
+                share * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes
+            )
             reach += size
-        wanted = min(tokens - self._before, self._pending[-1][1])
+        wanted = min(self._whole(tokens - self._before), self._pending[-1][1])
         return transfer.reach_s(wanted * self.tiers.token_bytes) - now + rest_s
+
+    def _whole(self, tokens: int) -> int:
+        """Round up to whole operations: what has arrived of one counts when all of it has."""
+        return -(-tokens // self.io_chunk_tokens) * self.io_chunk_tokens
 
     def surely_before(self, tokens: int, time_s: float) -> bool:
         """Whether fewer than `tokens` tokens will certainly have arrived by `time_s`, whatever others do."""
@@ -227,7 +252,7 @@ class Load:
 
     def limit(self, tokens: int) -> None:
         """Load no more than `tokens` tokens, rounded up to whole operations: the front pointer has the rest."""
-        tokens = -(-tokens // self.io_chunk_tokens) * self.io_chunk_tokens
+        tokens = self._whole(tokens)
         transfer = self._transfer
         if transfer is None or tokens >= self.tokens:
             return

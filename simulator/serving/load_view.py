@@ -63,9 +63,13 @@ class AdmissionView:
         tiers = self._tiers
         operation_bytes = self.io_chunk_tokens * tiers.token_bytes
         total_s = 0.0
-        for index, tokens in reversed(tail_pieces(self._segments, self.stored_tokens - start, tiers.block_tokens)):
+        for index, tokens in reversed(
+            tail_pieces(self._segments, self.stored_tokens - start, tiers.block_tokens)
+        ):
             channel = tiers.tiers[index].reader(self._port)
-            total_s += channel.estimate_s(tokens * tiers.token_bytes, operation_bytes, idle=idle, after_s=total_s)
+            total_s += channel.estimate_s(
+                tokens * tiers.token_bytes, operation_bytes, idle=idle, after_s=total_s
+            )
         return total_s
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from collections.abc import Sequence as Ids
 from heapq import heapify, heappop, heappush
 
 import numpy as np
@@ -21,6 +22,7 @@ from simulator.core import STEP_END, STEP_START, Call, Environment
 from simulator.core.records import Table
 from simulator.policies.batching import Batching
 from simulator.policies.kv_loading import KvLoading
+from simulator.policies.registry import PolicyError
 from simulator.serving.kv_manager import Admission, KvManager
 from simulator.serving.kv_tiers import Load, Segment
 from simulator.serving.load_view import RaceView
@@ -107,11 +109,14 @@ class Replica:
         self._prefilling: list[Sequence] = []  # may take a chunk of the coming step
         self._yielding: list[Sequence] = []  # likewise, from what is left
         self._decoding: list[tuple[int, int, Sequence]] = []  # heap by the clock value at which each ends
+        self._joined = 0  # sequences that have begun to decode: their number settles ties in the heap
         self._clock = 0  # decode steps done
         self._context = 0  # tokens that the next decode step attends to, all decodes together
         self._decode_shared = 0  # KV blocks that decodes hold as prefix blocks
         self._memory_full = False  # the head of the queue found no room, and nothing was freed since
-        self._refused: Sequence | None = None  # a head of the queue that had nothing to load and found no budget
+        self._refused: Sequence | None = (
+            None  # a head of the queue that had nothing to load and found no budget
+        )
 
         # The run under way: `_steps` steps from `_start_s`, the first of `_step_s`, each one `_growth_s` longer.
         self._running = False
@@ -126,7 +131,7 @@ class Replica:
 
     # ---------------------------------------------------------------- what others call
 
-    def resident_prefix_tokens(self, hash_ids: list[int]) -> int:
+    def resident_prefix_tokens(self, hash_ids: Ids[int]) -> int:
         """Tokens of this prompt's front whose KV is in GPU memory."""
         return self.kv.pool.resident(hash_ids) * self.kv.prefix_block_tokens
 
@@ -140,6 +145,19 @@ class Replica:
             self._wake()
         elif self._left > 0 or self._yields:
             self._cut()
+
+    def stop(self) -> None:
+        """Book the steps that have ended so far, where the simulation stops in the middle of a run."""
+        if not self._steps or self._call is None or any(sequence.overlaps for sequence, _ in self._chunks):
+            return
+        elapsed_s = self.env._now - self._start_s
+        steps = self._step_under_way(elapsed_s)
+        if self._run_s(steps) > elapsed_s:
+            steps -= 1
+        if steps:
+            self._account(self._start_s + self._run_s(steps), steps, len(self._decoding))
+            for sequence, take in self._chunks:
+                sequence.computed_tokens += take * steps
 
     # ---------------------------------------------------------------- admission and memory
 
@@ -183,7 +201,8 @@ class Replica:
         size = self.kv.block_tokens
         ahead = self._clock + steps - 1
         blocks = sum(
-            -(-(sequence.join_context + ahead - sequence.join_clock) // size) for _, _, sequence in self._decoding
+            -(-(sequence.join_context + ahead - sequence.join_clock) // size)
+            for _, _, sequence in self._decoding
         )
         return self.kv.reserve_decodes(blocks - self._decode_shared)
 
@@ -300,13 +319,14 @@ class Replica:
         sequence.position = sequence.stored_tokens
         sequence.compute_to = sequence.prefill_to
         sequence.racing = False
+        sequence.yields = False
 
         def join() -> None:
             sequence.join_call = None
             self._line(sequence).append(sequence)
             if not self._running:
                 self._wake()
-            elif self._left > 0 or (self._yields and not sequence.yields):
+            elif self._left > 0 or self._yields:
                 self._cut()
 
         sequence.join_call = self.env.call_at(self.env._now + self.cost.engine.kv_load_overhead_s, join)
@@ -328,14 +348,18 @@ class Replica:
         if self.kv.pool.private_blocks:
             self._make_room()
         n = len(decoding)
-        budget = self.batching.step_budget(self.rng) if self.batching.varies else self.token_budget
+        budget = self.token_budget
+        steps = decoding[0][0] - self._clock if n else UNLIMITED
+        prefills = bool(self._prefilling or self._yielding or self._waiting)
+        if prefills and self.batching.varies:  # decodes alone do not ask for a budget
+            budget = self._drawn_budget()
+            steps = 1
         left = max(0, budget - n)
         chunks: list[tuple[Sequence, int]] = []
-        steps = decoding[0][0] - self._clock if n else UNLIMITED
         new = n
         pairs = 0.0
         yields = False
-        if self._prefilling or self._yielding or self._waiting:
+        if prefills:
             self._running = False  # admissions below see the decodes of one step
             if self._waiting:
                 self._admit(left - sum(s.compute_to - s.position for s in self._prefilling))
@@ -372,7 +396,7 @@ class Replica:
         if chunks:
             sequence, take = chunks[0]
             whole = (sequence.compute_to - sequence.position) // take
-            if len(chunks) > 1 or whole < 2 or self.batching.varies:
+            if len(chunks) > 1 or whole < 2:
                 steps = 1
             else:
                 steps = min(steps, whole)
@@ -382,6 +406,8 @@ class Replica:
                 if sequence.load_step_s:
                     extra_s += sequence.load_step_s
                     sequence.load_step_s = 0.0
+                if sequence.load is not None and sequence.overlaps:
+                    extra_s += self.dequantisation_s_per_token * sequence.load.tokens
                 if sequence.load is not None and (sequence.overlaps or self.kv_loading.asks_every_step):
                     steps = 1
             if extra_s:
@@ -401,6 +427,15 @@ class Replica:
         self._steps = steps
         self._start_s = self.env._now
         self._schedule_end()
+
+    def _drawn_budget(self) -> int:
+        budget = self.batching.step_budget(self.rng)
+        if not isinstance(budget, int) or budget < 1:
+            raise PolicyError(
+                f"batching policy {type(self.batching).__qualname__} decided a step budget of {budget!r} tokens; "
+                "allowed: whole numbers from 1 on"
+            )
+        return budget
 
     def _race_steps(self, sequence: Sequence, take: int, steps: int, step_s: float, growth_s: float) -> int:
         """Return the most steps after which the pointers certainly have not met, or 1.
@@ -437,11 +472,8 @@ class Replica:
                 end_s = max(end_s, done_s + self._step_s / self.cost.model.layers)
         self._call = self.env.call_at(end_s, self._end, STEP_END)
 
-    def _cut(self) -> None:
-        """End the run at the end of the step under way."""
-        if self._steps <= 1 or self._call is None:
-            return
-        elapsed_s = self.env._now - self._start_s
+    def _step_under_way(self, elapsed_s: float) -> int:
+        """Return the number, from 1 on, of the run's first step that ends `elapsed_s` after its start or later."""
         linear_s = self._step_s - 0.5 * self._growth_s
         if self._growth_s > 0.0:
             root = math.sqrt(linear_s * linear_s + 2.0 * self._growth_s * elapsed_s)
@@ -453,6 +485,13 @@ class Replica:
             steps -= 1
         while self._run_s(steps) < elapsed_s:
             steps += 1
+        return steps
+
+    def _cut(self) -> None:
+        """End the run at the end of the step under way."""
+        if self._steps <= 1 or self._call is None:
+            return
+        steps = self._step_under_way(self.env._now - self._start_s)
         if steps < self._steps:
             self._call.cancel()
             self._steps = steps
@@ -475,6 +514,7 @@ class Replica:
                 if sequence.overlaps:
                     self._end_load(sequence)
                     sequence.overlaps = False
+                    sequence.load_step_s = 0.0  # was part of this step
                 else:
                     self._meet(sequence)
                     continue
@@ -537,7 +577,8 @@ class Replica:
         self._context += sequence.join_context
         self._decode_shared += len(sequence.shared) * self.kv.pool.chunk_blocks
         self.kv.hand_to_decodes(sequence)
-        heappush(self._decoding, (sequence.end_clock, sequence.index, sequence))
+        self._joined += 1
+        heappush(self._decoding, (sequence.end_clock, self._joined, sequence))
 
     def _finish(self, sequence: Sequence) -> None:
         """The answer is complete: share its blocks, give memory back, report."""

@@ -87,7 +87,7 @@ class Sequence:
         self.racing = False
         """Whether front and back pointer both run."""
         self.yields = False
-        """Whether prefill chunks take only what other requests leave."""
+        """Whether prefill chunks take only what other requests leave; ends when the prefix is complete."""
         self.overlaps = False
         """Whether the step over new tokens may overlap with the load of later layers."""
         self.load_step_s = 0.0

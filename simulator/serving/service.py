@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 
 from simulator.core import ARRIVAL, Environment, Table
+from simulator.policies.registry import PolicyError
 from simulator.policies.routing import Routing
 from simulator.serving.kv_tiers import KvTiers
 from simulator.serving.replica import Replica
@@ -84,6 +86,11 @@ class ServiceRuntime:
             choice = 0
         else:
             choice = self.routing.choose(replicas, sequence.hash_ids, self._routed)
+            if choice not in range(len(replicas)):
+                raise PolicyError(
+                    f"routing policy {type(self.routing).__qualname__} chose replica {choice!r}; "
+                    f"allowed: 0..{len(replicas) - 1}"
+                )
         self._routed += 1
         replica = replicas[choice]
         if not replica.kv.fits_alone(sequence):
@@ -99,11 +106,15 @@ class ServiceRuntime:
         self._record(sequence, feed, choice, COMPLETED)
         feed.finished(sequence)
 
-    def close(self) -> None:
-        """Record what is still under way when the run stops."""
+    def close(self) -> int:
+        """Record what is still under way when the run stops; return how many requests that are."""
+        for replica in self.replicas:
+            replica.stop()
+        unfinished = len(self._open)
         for sequence, (feed, choice) in self._open.items():
             self._record(sequence, feed, choice, UNFINISHED)
         self._open.clear()
+        return unfinished
 
     def _record(self, sequence: Sequence, feed: Feed, replica: int, status: int) -> None:
         tiers: list[int] = []
@@ -156,7 +167,8 @@ class Feed:
         self._outputs: list[int] = requests.output_tokens.tolist()
         self._next = 0
         self._followers: dict[int, list[int]] = {}
-        self._open = [i for i, time in enumerate(self._arrivals) if time == time] if self._has_nan() else None
+        # Requests that arrive by themselves, in order; None: all of them.
+        self._timed = [i for i, time in enumerate(self._arrivals) if not isnan(time)] if self._has_nan() else None
         if requests.after is not None:
             for follower, first in enumerate(requests.after.tolist()):
                 if first >= 0:
@@ -174,13 +186,13 @@ class Feed:
             self._schedule()
 
     def _schedule(self) -> None:
-        order = self._open
+        order = self._timed
         if self._next < (len(self._arrivals) if order is None else len(order)):
             index = self._next if order is None else order[self._next]
             self._env.call_at(self._arrivals[index], self._arrive, ARRIVAL)
 
     def _arrive(self) -> None:
-        order = self._open
+        order = self._timed
         index = self._next if order is None else order[self._next]
         self._next += 1
         self._service.submit(self._sequence(index), self)

@@ -15,7 +15,6 @@ their floating-point work, joined by a smooth maximum, plus the all-reduces of t
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 from devices.profiles import EngineFit, GpuProfile
@@ -145,14 +144,15 @@ class StepCost:
         if tokens <= 0:
             return 0.0
         gpu, fit, tp = self.gpu, self.fit, self.tensor_parallel
-        memory_s = self._weight_bytes(tokens) / (gpu.memory_bandwidth_bytes_per_s * fit.memory_efficiency * tp)
+        memory_s = self._weight_bytes(tokens) / (
+            gpu.memory_bandwidth_bytes_per_s * fit.memory_efficiency * tp
+        )
         rate = gpu.bf16_flops
         if self.weight_bits == 8:
             rate = gpu.fp8_flops or gpu.bf16_flops * gpu.weight_only_efficiency
         compute_s = 2.0 * tokens * self.model.active_layer_parameters / (rate * fit.gemm_efficiency * tp)
-        roofline_s = math.hypot(memory_s, compute_s) if ROOFLINE_EXPONENT == 2 else (
-            memory_s**ROOFLINE_EXPONENT + compute_s**ROOFLINE_EXPONENT
-        ) ** (1 / ROOFLINE_EXPONENT)
+        power = ROOFLINE_EXPONENT
+        roofline_s: float = (memory_s**power + compute_s**power) ** (1 / power)
         return roofline_s + self._allreduce_s(tokens)
 
     def _allreduce_s(self, tokens: int) -> float:

@@ -111,5 +111,3 @@ class StorageDevice:
         profile = self.profile
         busy = min(self.busy_s(), now)
         return profile.idle_w * now + (profile.active_w - profile.idle_w) * busy
-
-

@@ -33,7 +33,9 @@ def build_bandwidth(
     if isinstance(spec, BandwidthUniform):
         return UniformBandwidth(spec.low, spec.high, spec.period, streams.stream(f"{name}/bandwidth"))
     if isinstance(spec, BandwidthTrace):
-        times, values = (spec.times, spec.values) if spec.path is None else read_bandwidth(resolve(spec.path), spec.path)
+        times, values = (
+            (spec.times, spec.values) if spec.path is None else read_bandwidth(resolve(spec.path), spec.path)
+        )
         try:
             return TraceBandwidth(times[:-1], values, times[-1])
         except CoreError as error:
@@ -59,7 +61,9 @@ def read_bandwidth(path: Path, shown: str) -> tuple[tuple[float, ...], tuple[flo
         header = [field.strip() for field in next(rows, [])]
         if header != ["time_s", "bandwidth_bytes_per_s"]:
             raise InputError(
-                Fault(f"header is {header}; allowed: time_s,bandwidth_bytes_per_s", file=shown, line=1, column=1)
+                Fault(
+                    f"header is {header}; allowed: time_s,bandwidth_bytes_per_s", file=shown, line=1, column=1
+                )
             )
         for row in rows:
             try:

@@ -21,6 +21,4 @@ class Cake(PlansOnce):
 
     def plan(self, view: LoadView) -> LoadPlan:
         """Let both pointers run over the whole stored prefix."""
-        return LoadPlan(
-            compute_to=view.stored_tokens, load_from=view.resident_tokens, yields=self.adaptive
-        )
+        return LoadPlan(compute_to=view.stored_tokens, load_from=view.resident_tokens, yields=self.adaptive)

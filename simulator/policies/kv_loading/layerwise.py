@@ -15,6 +15,4 @@ class Layerwise(PlansOnce):
 
     def plan(self, view: LoadView) -> LoadPlan:
         """Load all, overlapped with the computation that needs it."""
-        return LoadPlan(
-            compute_to=view.resident_tokens, load_from=view.resident_tokens, overlap_layers=True
-        )
+        return LoadPlan(compute_to=view.resident_tokens, load_from=view.resident_tokens, overlap_layers=True)

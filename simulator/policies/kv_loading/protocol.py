@@ -20,7 +20,7 @@ class LoadPlan:
     load_from: int
     """The back pointer loads tokens from the end of the stored prefix down to here, at most."""
     yields: bool = False
-    """Prefill chunks of this request take only the token budget that other requests leave."""
+    """Until the prefix is complete, its chunks take only the token budget that other requests leave."""
     overlap_layers: bool = False
     """What follows the prefix is computed layer by layer while the later layers still load."""
 
