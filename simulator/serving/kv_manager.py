@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from simulator.policies.kv_loading import KvLoading, LoadPlan
+from simulator.serving.decodes import Decodes
 from simulator.serving.kv_cache import BlockPool
 from simulator.serving.kv_tiers import KvTiers, Load, Segment
 from simulator.serving.load_view import AdmissionView, check_plan
@@ -184,8 +185,30 @@ class KvManager:
         if self._write_through:
             self.tiers.write(added, self._port)
 
-    def reserve_decodes(self, blocks: int) -> bool:
-        """Set the blocks reserved for all decodes together; False, and nothing changed, if there is no room."""
+    def reserve(self, decodes: Decodes, steps: int) -> bool:
+        """Reserve what the decodes will hold after `steps` further steps; False, and as before, without room."""
+        if not decodes:
+            return self._reserve(0)
+        return self._reserve(decodes.blocks_bound(steps)) or self._reserve(decodes.blocks(steps))
+
+    def reserve_exactly(self, decodes: Decodes, steps: int) -> bool:
+        """The same, to the block: worth its O(n) where an upper bound keeps others out."""
+        return self._reserve(decodes.blocks(steps))
+
+    def reserve_longest(self, decodes: Decodes, steps: int) -> int:
+        """Reserve for as many of `steps` steps as there is room for, and return how many."""
+        if self._reserve(decodes.blocks_bound(steps)):
+            return steps
+        low, high = 0, steps
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._reserve(decodes.blocks(middle)):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _reserve(self, blocks: int) -> bool:
         more = blocks - self._decode_blocks
         if more > 0 and not self.pool.make_room(more):
             return False

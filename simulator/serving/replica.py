@@ -10,11 +10,9 @@ Decodes advance together, so each is known by the value of one clock at which it
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Ids
-from heapq import heapify, heappop, heappush
 
 import numpy as np
 
@@ -23,9 +21,11 @@ from simulator.core.records import Table
 from simulator.policies.batching import Batching
 from simulator.policies.kv_loading import KvLoading
 from simulator.policies.registry import PolicyError
+from simulator.serving.decodes import Decodes
 from simulator.serving.kv_manager import Admission, KvManager
-from simulator.serving.kv_tiers import Load, Segment
 from simulator.serving.load_view import RaceView
+from simulator.serving.loader import Loader
+from simulator.serving.run import Run
 from simulator.serving.sequence import Sequence
 from simulator.serving.step_cost import StepCost, chunk_pairs
 
@@ -88,7 +88,6 @@ class Replica:
         self.kv_loading = kv_loading
         self.token_budget = token_budget
         self.max_sequences = max_sequences
-        self.dequantisation_s_per_token = dequantisation_s_per_token
         self.rng = rng
         self.on_finish = on_finish
         self.intervals = intervals
@@ -104,30 +103,21 @@ class Replica:
         self.computed_tokens = 0
         """Tokens computed, decodes and recomputation included."""
 
+        self._loader = Loader(
+            env, cost, kv, token_budget, dequantisation_s_per_token, self._loaded, self._ready
+        )
         self._waiting: deque[Sequence] = deque()
         self._admitted: dict[Sequence, None] = {}  # in order of admission
         self._prefilling: list[Sequence] = []  # may take a chunk of the coming step
         self._yielding: list[Sequence] = []  # likewise, from what is left
-        self._decoding: list[tuple[int, int, Sequence]] = []  # heap by the clock value at which each ends
-        self._joined = 0  # sequences that have begun to decode: their number settles ties in the heap
-        self._clock = 0  # decode steps done
-        self._context = 0  # tokens that the next decode step attends to, all decodes together
-        self._decode_shared = 0  # KV blocks that decodes hold as prefix blocks
+        self._decodes = Decodes(kv.block_tokens, kv.pool.chunk_blocks)
         self._memory_full = False  # the head of the queue found no room, and nothing was freed since
         self._refused: Sequence | None = (
-            None  # a head of the queue that had nothing to load and found no budget
+            None  # head of the queue that had nothing to load and found no budget
         )
-
-        # The run under way: `_steps` steps from `_start_s`, the first of `_step_s`, each one `_growth_s` longer.
+        self._run = Run()
         self._running = False
-        self._call: Call | None = None
-        self._start_s = 0.0
-        self._steps = 0
-        self._step_s = 0.0
-        self._growth_s = 0.0
-        self._chunks: list[tuple[Sequence, int]] = []
-        self._left = 0  # token budget that stays unused in each step
-        self._yields = False  # whether a chunk of the run would give way to a newcomer
+        self._call: Call | None = None  # end of the run; None while it waits for an overlapped load
 
     # ---------------------------------------------------------------- what others call
 
@@ -141,25 +131,25 @@ class Replica:
         self._waiting.append(sequence)
         if len(self._waiting) == 1 and self.kv.tiers.tiers:
             self._admit(0)  # starts its load, if it has one, without waiting for the step's end
-        if not self._running:
-            self._wake()
-        elif self._left > 0 or self._yields:
-            self._cut()
+        self._poke()
 
     def stop(self) -> None:
         """Book the steps that have ended so far, where the simulation stops in the middle of a run."""
-        if not self._steps or self._call is None or any(sequence.overlaps for sequence, _ in self._chunks):
+        run = self._run
+        if not run.steps or self._call is None:
             return
-        elapsed_s = self.env._now - self._start_s
-        steps = self._step_under_way(elapsed_s)
-        if self._run_s(steps) > elapsed_s:
+        if any(sequence.overlaps and sequence.load is not None for sequence, _ in run.chunks):
+            return  # its one step lasts until the load has arrived
+        elapsed_s = self.env._now - run.start_s
+        steps = run.step_at(elapsed_s)
+        if run.duration_s(steps) > elapsed_s:
             steps -= 1
         if steps:
-            self._account(self._start_s + self._run_s(steps), steps, len(self._decoding))
-            for sequence, take in self._chunks:
+            self._account(run.start_s + run.duration_s(steps), steps)
+            for sequence, take in run.chunks:
                 sequence.computed_tokens += take * steps
 
-    # ---------------------------------------------------------------- admission and memory
+    # ---------------------------------------------------------------- admission and preemption
 
     def _admit(self, left: int) -> None:
         """Admit waiting requests in order while memory, sequence slots and token budget allow."""
@@ -168,10 +158,11 @@ class Replica:
             sequence = waiting[0]
             if left <= 0 and sequence is self._refused:
                 return  # asked once, so that it makes no difference into how many runs the steps are cut
-            outcome = self.kv.admit(sequence, left > 0, self._start_load)
-            if outcome is Admission.NO_MEMORY and self._decoding:
-                self._reserve_exactly(self._steps if self._running else 1)
-                outcome = self.kv.admit(sequence, left > 0, self._start_load)
+            outcome = self.kv.admit(sequence, left > 0, self._loader.start)
+            if outcome is Admission.NO_MEMORY and self._decodes:
+                # What is reserved for the decodes is an upper bound: count.
+                self.kv.reserve_exactly(self._decodes, max(1, self._run.steps))
+                outcome = self.kv.admit(sequence, left > 0, self._loader.start)
             if outcome is Admission.NO_MEMORY:
                 self._memory_full = True
             elif outcome is Admission.NO_BUDGET:
@@ -190,65 +181,23 @@ class Replica:
     def _line(self, sequence: Sequence) -> list[Sequence]:
         return self._yielding if sequence.yields else self._prefilling
 
-    def _decode_blocks(self, steps: int) -> int:
-        """Upper bound of the private KV blocks of all decodes after `steps` further steps."""
-        n = len(self._decoding)
-        size = self.kv.block_tokens
-        return (self._context + n * (steps - 1) + n * (size - 1)) // size - self._decode_shared
-
-    def _reserve_exactly(self, steps: int) -> bool:
-        """Reserve the blocks that decodes will hold after `steps` further steps, counted one by one."""
-        size = self.kv.block_tokens
-        ahead = self._clock + steps - 1
-        blocks = sum(
-            -(-(sequence.join_context + ahead - sequence.join_clock) // size)
-            for _, _, sequence in self._decoding
-        )
-        return self.kv.reserve_decodes(blocks - self._decode_shared)
-
     def _make_room(self) -> None:
         """See to it that the decodes have blocks for one step; preempt the last admitted where they have not."""
-        while self._decoding:
-            if self.kv.reserve_decodes(self._decode_blocks(1)) or self._reserve_exactly(1):
-                return
+        while not self.kv.reserve(self._decodes, 1):
             self._preempt(next(reversed(self._admitted)))
-        self.kv.reserve_decodes(0)
-
-    def _longest(self, steps: int) -> int:
-        """Return for how many of `steps` steps the decodes have blocks, and reserve them; at least 1."""
-        if self.kv.reserve_decodes(self._decode_blocks(steps)):
-            return steps
-        low, high = 1, steps
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._reserve_exactly(middle):
-                low = middle
-            else:
-                high = middle - 1
-        self._reserve_exactly(low)
-        return low
 
     def _preempt(self, victim: Sequence) -> None:
         """Take a sequence out of the batch; it will be recomputed from the start."""
         del self._admitted[victim]
         if victim.load is not None:
-            self._end_load(victim)
+            self._loader.end(victim)
         if victim.join_call is not None:
             victim.join_call.cancel()
         line = self._line(victim)
         if victim in line:
             line.remove(victim)
-        for place, entry in enumerate(self._decoding):
-            if entry[2] is victim:
-                self._decoding[place] = self._decoding[-1]
-                self._decoding.pop()
-                heapify(self._decoding)
-                done = self._clock - victim.join_clock
-                victim.generated_tokens += done
-                self._context -= victim.join_context + done
-                self._decode_shared -= len(victim.shared) * self.kv.pool.chunk_blocks
-                self.kv.reserve_decodes(max(0, self._decode_blocks(1)))
-                break
+        if self._decodes.remove(victim):
+            self.kv.take_from_decodes(victim, self._decodes.held_blocks(victim))
         self.kv.release(victim)
         victim.reset()
         self._waiting.appendleft(victim)
@@ -256,311 +205,208 @@ class Replica:
 
     # ---------------------------------------------------------------- loads
 
-    def _start_load(self, sequence: Sequence, segments: list[Segment], tokens: int) -> Load:
-        load = self.kv.load(segments, tokens, lambda: self._loaded(sequence))
-        if sequence.overlaps:
-            self.env.call_at(self.env._now, lambda: self._gate(sequence))
-        return load
-
     def _loaded(self, sequence: Sequence) -> None:
         """Everything that the back pointer was to load has arrived."""
-        if self._running and any(chunk[0] is sequence for chunk in self._chunks):
+        if self._running and any(chunk[0] is sequence for chunk in self._run.chunks):
             if sequence.overlaps and self._call is None:
                 self._schedule_end()
             return  # looked at when the step ends
         if sequence.overlaps and sequence.position == sequence.stored_tokens:
-            self._end_load(sequence)  # it waits for budget: nothing is left to overlap with
+            self._loader.end(sequence)  # it waits for budget: nothing is left to overlap with
         elif sequence.position >= sequence.compute_to or sequence.racing:
             self._meet(sequence)
 
     def _meet(self, sequence: Sequence) -> None:
-        """Test whether both pointers have met; if so the prefix is complete."""
-        load = sequence.load
-        assert load is not None
-        if sequence.position >= sequence.stored_tokens - load.loaded_tokens():
-            line = self._line(sequence)
-            if sequence in line:
-                line.remove(sequence)
-            self._end_load(sequence)
-            self._hand_over(sequence)
-        else:
-            load.limit(sequence.stored_tokens - sequence.position)
-            if sequence.position >= sequence.compute_to:
-                self._line(sequence).remove(sequence)  # the front is done and waits for the back
+        """Take a sequence out of its line if its pointers have met, or if the front is done and awaits the back."""
+        line = self._line(sequence)
+        if (self._loader.met(sequence) or sequence.position >= sequence.compute_to) and sequence in line:
+            line.remove(sequence)
 
-    def _gate(self, sequence: Sequence) -> None:
-        """Let a layer-wise load's new tokens into the batch so early that they end with the load."""
-        load = sequence.load
-        if load is None or not sequence.overlaps or sequence.position == sequence.stored_tokens:
-            return
-        cost = self.cost
-        chunk = min(sequence.prefill_to - sequence.stored_tokens, self.token_budget)
-        step_s = cost.step_s(chunk, pairs=chunk_pairs(sequence.stored_tokens, chunk))
-        layers = cost.model.layers
-        lead_s = step_s * (layers - 1) / layers + cost.engine.kv_load_overhead_s
-        rest_s = load.remaining_s(load.tokens) - lead_s
-        if rest_s > 1e-9:
-            self.env.call_at(self.env._now + rest_s, lambda: self._gate(sequence))
-        else:
-            self._hand_over(sequence)
-
-    def _end_load(self, sequence: Sequence) -> None:
-        """Take the back pointer away and book what it has brought."""
-        load = sequence.load
-        assert load is not None
-        load.cancel()
-        for tier, tokens in enumerate(load.tokens_by_tier):
-            sequence.loaded_tokens[tier] += tokens
-        sequence.load_step_s = self.dequantisation_s_per_token * sum(load.tokens_by_tier)
-        sequence.load = None
-
-    def _hand_over(self, sequence: Sequence) -> None:
-        """The prefix is complete: what follows it may be computed once the engine has taken it over."""
-        sequence.position = sequence.stored_tokens
-        sequence.compute_to = sequence.prefill_to
-        sequence.racing = False
-        sequence.yields = False
-
-        def join() -> None:
-            sequence.join_call = None
-            self._line(sequence).append(sequence)
-            if not self._running:
-                self._wake()
-            elif self._left > 0 or self._yields:
-                self._cut()
-
-        sequence.join_call = self.env.call_at(self.env._now + self.cost.engine.kv_load_overhead_s, join)
+    def _ready(self, sequence: Sequence) -> None:
+        """The engine has taken a complete prefix over."""
+        self._prefilling.append(sequence)
+        self._poke()
 
     # ---------------------------------------------------------------- runs
 
-    def _wake(self) -> None:
-        """Form a step at this instant, after everything else that happens in it."""
-        self._running = True
-        self._steps = 0
-        self._chunks = []
-        self._left = 0
-        self._yields = False
-        self._call = self.env.call_at(self.env._now, self._start, STEP_START)
+    def _poke(self) -> None:
+        """Something new can be computed: see that the next step takes note of it."""
+        run = self._run
+        if not self._running:
+            # The first step is formed after everything else that happens at this instant.
+            self._running = True
+            run.clear()
+            self._call = self.env.call_at(self.env._now, self._start, STEP_START)
+        elif (run.left > 0 or run.yields) and run.steps > 1 and self._call is not None:
+            steps = run.step_at(self.env._now - run.start_s)
+            if steps < run.steps:
+                self._call.cancel()
+                run.steps = steps
+                self._schedule_end()
 
     def _start(self) -> None:
         """Form the next run of steps."""
-        cost, decoding = self.cost, self._decoding
-        if self.kv.pool.private_blocks:
+        run, decodes, cost = self._run, self._decodes, self.cost
+        if self._waiting or not decodes:
             self._make_room()
-        n = len(decoding)
-        budget = self.token_budget
-        steps = decoding[0][0] - self._clock if n else UNLIMITED
-        prefills = bool(self._prefilling or self._yielding or self._waiting)
-        if prefills and self.batching.varies:  # decodes alone do not ask for a budget
-            budget = self._drawn_budget()
-            steps = 1
-        left = max(0, budget - n)
-        chunks: list[tuple[Sequence, int]] = []
-        new = n
-        pairs = 0.0
-        yields = False
-        if prefills:
-            self._running = False  # admissions below see the decodes of one step
-            if self._waiting:
-                self._admit(left - sum(s.compute_to - s.position for s in self._prefilling))
-            for line in (self._prefilling, self._yielding):
-                for sequence in tuple(line):
-                    if left <= 0:
-                        break
-                    take = min(left, sequence.compute_to - sequence.position)
-                    if sequence.racing and self.kv_loading.asks_every_step:
-                        load = sequence.load
-                        assert load is not None
-                        own = chunk_pairs(sequence.position, take)
-                        view = RaceView(
-                            cost.step_s(new + take, n, self._context, pairs + own),
-                            load.remaining_s(sequence.stored_tokens - sequence.position),
-                        )
-                        if not self.kv_loading.keep_computing(view):
-                            sequence.compute_to = sequence.position
-                            load.limit(sequence.stored_tokens - sequence.position)
-                            line.remove(sequence)
-                            continue
-                    chunks.append((sequence, take))
-                    left -= take
-                    new += take
-                    pairs += chunk_pairs(sequence.position, take)
-                    yields = yields or sequence.yields
-        if not new:
+        n = len(decodes)
+        run.clear()
+        run.new = n
+        run.left = max(0, self.token_budget - n)
+        steps = decodes.heap[0][0] - decodes.clock if n else UNLIMITED
+        if self._prefilling or self._yielding or self._waiting:
+            if self.batching.varies:  # decodes alone do not ask for a budget
+                steps = 1
+            self._compose(n)
+        if not run.new:
             self._running = False
             self._call = None
             return
-        self._running = True
-        step_s = cost.step_s(new, n, self._context, pairs)
-        growth_s = cost.alpha_s * n
-        if chunks:
-            sequence, take = chunks[0]
-            whole = (sequence.compute_to - sequence.position) // take
-            if len(chunks) > 1 or whole < 2:
-                steps = 1
-            else:
-                steps = min(steps, whole)
-                growth_s += cost.beta_s * take * take
-            extra_s = 0.0
-            for sequence, _ in chunks:
-                if sequence.load_step_s:
-                    extra_s += sequence.load_step_s
-                    sequence.load_step_s = 0.0
-                if sequence.load is not None and sequence.overlaps:
-                    extra_s += self.dequantisation_s_per_token * sequence.load.tokens
-                if sequence.load is not None and (sequence.overlaps or self.kv_loading.asks_every_step):
-                    steps = 1
-            if extra_s:
-                steps = 1
-                step_s += extra_s
-            if steps > 1 and chunks[0][0].racing:
-                steps = self._race_steps(chunks[0][0], take, steps, step_s, growth_s)
+        run.step_s = cost.step_s(run.new, n, decodes.context_tokens, run.pairs)
+        run.growth_s = cost.alpha_s * n
+        if run.chunks:
+            steps = min(steps, self._equal_steps())
         if self.step_by_step:
             steps = 1
-        elif n and steps > 1:
-            steps = self._longest(steps)
-        self._chunks = chunks
-        self._left = left
-        self._yields = yields
-        self._step_s = step_s
-        self._growth_s = growth_s
-        self._steps = steps
-        self._start_s = self.env._now
+        if n:
+            steps = self.kv.reserve_longest(decodes, steps)
+            if not steps:
+                self._make_room()  # preempts, so that the batch is another one
+                self._start()
+                return
+        run.steps = steps
+        run.start_s = self.env._now
         self._schedule_end()
 
+    def _compose(self, decodes: int) -> None:
+        """Fill the token budget that the decodes leave with prefill chunks."""
+        run = self._run
+        if self.batching.varies:
+            run.left = max(0, self._drawn_budget() - decodes)
+        if self._waiting:
+            self._admit(run.left - sum(s.compute_to - s.position for s in self._prefilling))
+        for line in (self._prefilling, self._yielding):
+            for sequence in tuple(line):
+                if run.left <= 0:
+                    return
+                take = min(run.left, sequence.compute_to - sequence.position)
+                pairs = chunk_pairs(sequence.position, take)
+                if not self._gives_up(sequence, take, pairs):
+                    run.add(sequence, take, pairs)
+
+    def _gives_up(self, sequence: Sequence, take: int, pairs: float) -> bool:
+        """Ask the policy whether a racing front pointer takes part in this step; if not, it stops for good."""
+        if not (sequence.racing and self.kv_loading.asks_every_step):
+            return False
+        load, run, decodes = sequence.load, self._run, self._decodes
+        assert load is not None
+        missing = sequence.stored_tokens - sequence.position
+        view = RaceView(
+            self.cost.step_s(run.new + take, len(decodes), decodes.context_tokens, run.pairs + pairs),
+            load.remaining_s(missing),
+        )
+        if self.kv_loading.keep_computing(view):
+            return False
+        sequence.compute_to = sequence.position
+        load.limit(missing)
+        self._line(sequence).remove(sequence)
+        return True
+
     def _drawn_budget(self) -> int:
+        """Ask the policy for the coming step's budget; what others take of every step is not to be had."""
         budget = self.batching.step_budget(self.rng)
         if not isinstance(budget, int) or budget < 1:
             raise PolicyError(
                 f"batching policy {type(self.batching).__qualname__} decided a step budget of {budget!r} tokens; "
                 "allowed: whole numbers from 1 on"
             )
-        return budget
+        return min(budget, self.token_budget)
 
-    def _race_steps(self, sequence: Sequence, take: int, steps: int, step_s: float, growth_s: float) -> int:
-        """Return the most steps after which the pointers certainly have not met, or 1.
-
-        The step in which they meet is a run of its own: at its start the load is limited to what is missing.
-        """
-        load = sequence.load
-        assert load is not None
-        gap = sequence.stored_tokens - sequence.position
-        now = self.env._now
-        low, high = 0, steps - 1  # steps after which they are known not to have met
-        while low < high:
-            middle = (low + high + 1) // 2
-            time_s = now + middle * step_s + 0.5 * growth_s * middle * (middle - 1)
-            missing = gap - take * middle
-            if missing > 0 and load.surely_before(missing, time_s):
-                low = middle
-            else:
-                high = middle - 1
-        return max(1, low)
-
-    def _run_s(self, steps: int) -> float:
-        return steps * self._step_s + 0.5 * self._growth_s * steps * (steps - 1)
+    def _equal_steps(self) -> int:
+        """Return how many steps the run's prefill chunks stay as they are, and complete its step time."""
+        run = self._run
+        extra_s = sum(self._loader.expansion_s(sequence) for sequence, _ in run.chunks)
+        if extra_s:
+            run.step_s += extra_s
+            return 1
+        sequence, take = run.chunks[0]
+        steps = (sequence.compute_to - sequence.position) // take
+        if len(run.chunks) > 1 or steps < 2:
+            return 1
+        if sequence.load is not None and (sequence.overlaps or self.kv_loading.asks_every_step):
+            return 1
+        run.growth_s += self.cost.beta_s * take * take
+        if sequence.racing:
+            return self._loader.steps_before_meeting(sequence, take, steps, run.step_s, run.growth_s)
+        return steps
 
     def _schedule_end(self) -> None:
         """Arm the end of the run; an overlapped load that is still under way arms it when it has arrived."""
-        end_s = self._start_s + self._run_s(self._steps)
-        for sequence, _ in self._chunks:
+        run = self._run
+        end_s = run.start_s + run.duration_s(run.steps)
+        for sequence, _ in run.chunks:
             if sequence.overlaps and sequence.load is not None:
                 done_s = sequence.load.done_s
                 if done_s is None:
                     self._call = None
                     return
-                end_s = max(end_s, done_s + self._step_s / self.cost.model.layers)
+                end_s = max(end_s, done_s + run.step_s / self.cost.model.layers)
         self._call = self.env.call_at(end_s, self._end, STEP_END)
-
-    def _step_under_way(self, elapsed_s: float) -> int:
-        """Return the number, from 1 on, of the run's first step that ends `elapsed_s` after its start or later."""
-        linear_s = self._step_s - 0.5 * self._growth_s
-        if self._growth_s > 0.0:
-            root = math.sqrt(linear_s * linear_s + 2.0 * self._growth_s * elapsed_s)
-            steps = int((root - linear_s) / self._growth_s)
-        else:
-            steps = int(elapsed_s / self._step_s)
-        steps = max(1, min(steps, self._steps))
-        while steps > 1 and self._run_s(steps - 1) >= elapsed_s:
-            steps -= 1
-        while self._run_s(steps) < elapsed_s:
-            steps += 1
-        return steps
-
-    def _cut(self) -> None:
-        """End the run at the end of the step under way."""
-        if self._steps <= 1 or self._call is None:
-            return
-        steps = self._step_under_way(self.env._now - self._start_s)
-        if steps < self._steps:
-            self._call.cancel()
-            self._steps = steps
-            self._schedule_end()
 
     def _end(self) -> None:
         """Apply a run of steps, then form the next."""
         now = self.env._now
-        k = self._steps
-        decoding = self._decoding
-        n = len(decoding)
-        self._account(now, k, n)
-        if n:
-            self._clock += k
-            self._context += k * n
-        for sequence, take in self._chunks:
-            sequence.position += take * k
-            sequence.computed_tokens += take * k
+        run, decodes = self._run, self._decodes
+        steps = run.steps
+        self._account(now, steps)
+        decodes.advance(steps)
+        for sequence, take in run.chunks:
+            sequence.position += take * steps
+            sequence.computed_tokens += take * steps
             if sequence.load is not None:
-                if sequence.overlaps:
-                    self._end_load(sequence)
-                    sequence.overlaps = False
-                    sequence.load_step_s = 0.0  # was part of this step
-                else:
+                if not sequence.overlaps:
                     self._meet(sequence)
                     continue
+                self._loader.end(sequence)
+                sequence.overlaps = False
+            sequence.load_step_s = 0.0  # this run has paid for it
             if sequence.position >= sequence.prefill_to:
                 self._line(sequence).remove(sequence)
                 self._prefilled(sequence, now)
-        clock = self._clock
-        while decoding and decoding[0][0] <= clock:
-            sequence = heappop(decoding)[2]
-            self._context -= sequence.join_context + clock - sequence.join_clock
-            self._decode_shared -= len(sequence.shared) * self.kv.pool.chunk_blocks
-            sequence.generated_tokens = sequence.output_tokens
-            tokens = sequence.input_tokens + sequence.output_tokens - 1
-            size = self.kv.block_tokens
-            held = -(-tokens // size) - len(sequence.shared) * self.kv.pool.chunk_blocks
-            self.kv.take_from_decodes(sequence, held)
+        for sequence in decodes.ended():
+            self.kv.take_from_decodes(sequence, decodes.held_blocks(sequence))
             self._finish(sequence)
         self._start()
 
-    def _account(self, now: float, k: int, n: int) -> None:
-        """Book time and energy of the run that ends now."""
-        duration_s = now - self._start_s
-        tokens = n
+    def _account(self, now: float, steps: int) -> None:
+        """Book time and energy of the first `steps` steps of the run, which end now."""
+        run, decodes = self._run, self._decodes
+        n = len(decodes)
         pairs = 0.0
-        for sequence, take in self._chunks:
-            tokens += take
-            pairs += chunk_pairs(sequence.position, take * k)
-        context = k * self._context + 0.5 * n * k * (k - 1)
-        energy_j = self.cost.energy_j(duration_s, k, k * tokens, context, pairs)
+        for sequence, take in run.chunks:
+            pairs += chunk_pairs(sequence.position, take * steps)
+        duration_s = now - run.start_s
+        context = steps * decodes.context_tokens + 0.5 * n * steps * (steps - 1)
+        energy_j = self.cost.energy_j(duration_s, steps, steps * run.new, context, pairs)
         self.busy_s += duration_s
         self.busy_j += energy_j
-        self.steps += k
-        self.computed_tokens += k * tokens
+        self.steps += steps
+        self.computed_tokens += steps * run.new
         if self.intervals is not None:
             self.intervals.append(
                 self.index,
-                self._start_s,
+                run.start_s,
                 now,
-                k,
+                steps,
                 n,
-                k * (tokens - n),
+                steps * (run.new - n),
                 len(self._waiting),
                 len(self._admitted),
                 self.kv.pool.used_blocks,
                 energy_j,
             )
+
+    # ---------------------------------------------------------------- what becomes of a sequence
 
     def _prefilled(self, sequence: Sequence, now: float) -> None:
         """The last chunk is computed, and with it the next token of the answer."""
@@ -570,15 +416,9 @@ class Replica:
         self.kv.share(sequence, len(sequence.shared), sequence.prefill_to)
         if sequence.generated_tokens >= sequence.output_tokens:
             self._finish(sequence)
-            return
-        sequence.join_clock = self._clock
-        sequence.join_context = sequence.prefill_to + 1
-        sequence.end_clock = self._clock + sequence.output_tokens - sequence.generated_tokens
-        self._context += sequence.join_context
-        self._decode_shared += len(sequence.shared) * self.kv.pool.chunk_blocks
-        self.kv.hand_to_decodes(sequence)
-        self._joined += 1
-        heappush(self._decoding, (sequence.end_clock, self._joined, sequence))
+        else:
+            self._decodes.join(sequence)
+            self.kv.hand_to_decodes(sequence)
 
     def _finish(self, sequence: Sequence) -> None:
         """The answer is complete: share its blocks, give memory back, report."""
@@ -594,3 +434,8 @@ class Replica:
         self._memory_full = False
         self.outstanding_tokens -= sequence.input_tokens + sequence.output_tokens
         self.on_finish(sequence)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have not been admitted."""
+        return len(self._waiting)

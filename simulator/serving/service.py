@@ -168,7 +168,9 @@ class Feed:
         self._next = 0
         self._followers: dict[int, list[int]] = {}
         # Requests that arrive by themselves, in order; None: all of them.
-        self._timed = [i for i, time in enumerate(self._arrivals) if not isnan(time)] if self._has_nan() else None
+        self._timed = (
+            [i for i, time in enumerate(self._arrivals) if not isnan(time)] if self._has_nan() else None
+        )
         if requests.after is not None:
             for follower, first in enumerate(requests.after.tolist()):
                 if first >= 0:

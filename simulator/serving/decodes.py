@@ -1,0 +1,109 @@
+"""All decoding sequences of a replica at once.
+
+They advance together, one token each per step. So one clock counts the steps of all, a sequence is known by the
+value of the clock at which it ends, and no token is ever touched: a change costs O(log n), a step nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+
+from simulator.serving.sequence import Sequence
+
+
+class Decodes:
+    """The decode part of the batch.
+
+    Parameters
+    ----------
+    block_tokens
+        Tokens per KV block.
+    chunk_blocks
+        KV blocks per prefix block.
+    """
+
+    __slots__ = (
+        "_block_tokens",
+        "_chunk_blocks",
+        "_joined",
+        "_shared_blocks",
+        "clock",
+        "context_tokens",
+        "heap",
+    )
+
+    def __init__(self, block_tokens: int, chunk_blocks: int) -> None:
+        self._block_tokens = block_tokens
+        self._chunk_blocks = chunk_blocks
+        self._joined = 0  # sequences that have joined so far: the number settles ties in the heap
+        self._shared_blocks = 0  # KV blocks that they hold as prefix blocks
+        self.heap: list[tuple[int, int, Sequence]] = []
+        """(clock at which it ends, order of joining, sequence)."""
+        self.clock = 0
+        """Decode steps done."""
+        self.context_tokens = 0
+        """Tokens that the next step attends to, all sequences together."""
+
+    def __len__(self) -> int:
+        return len(self.heap)
+
+    def join(self, sequence: Sequence) -> None:
+        """Let a sequence decode from the next step on."""
+        sequence.join_clock = self.clock
+        sequence.join_context = sequence.prefill_to + 1
+        self.context_tokens += sequence.join_context
+        self._shared_blocks += len(sequence.shared) * self._chunk_blocks
+        self._joined += 1
+        ends = self.clock + sequence.output_tokens - sequence.generated_tokens
+        heappush(self.heap, (ends, self._joined, sequence))
+
+    def advance(self, steps: int) -> None:
+        """Decode `steps` tokens of each sequence."""
+        self.clock += steps
+        self.context_tokens += steps * len(self.heap)
+
+    def ended(self) -> Iterator[Sequence]:
+        """Take out and yield the sequences whose last token is out."""
+        heap = self.heap
+        while heap and heap[0][0] <= self.clock:
+            sequence = heappop(heap)[2]
+            self._leave(sequence)
+            sequence.generated_tokens = sequence.output_tokens
+            yield sequence
+
+    def remove(self, victim: Sequence) -> bool:
+        """Take a sequence out before its end; False where it does not decode. O(n)."""
+        for place, entry in enumerate(self.heap):
+            if entry[2] is victim:
+                self.heap[place] = self.heap[-1]
+                self.heap.pop()
+                heapify(self.heap)
+                self._leave(victim)
+                victim.generated_tokens += self.clock - victim.join_clock
+                return True
+        return False
+
+    def _leave(self, sequence: Sequence) -> None:
+        self.context_tokens -= sequence.join_context + self.clock - sequence.join_clock
+        self._shared_blocks -= len(sequence.shared) * self._chunk_blocks
+
+    def held_blocks(self, sequence: Sequence) -> int:
+        """Return the private KV blocks of a sequence that has decoded up to now."""
+        tokens = sequence.join_context + self.clock - sequence.join_clock - 1
+        return -(-tokens // self._block_tokens) - len(sequence.shared) * self._chunk_blocks
+
+    def blocks_bound(self, steps: int) -> int:
+        """Return an upper bound of the private KV blocks of all sequences after `steps` further steps. O(1)."""
+        size = self._block_tokens
+        tokens = self.context_tokens + len(self.heap) * (steps - 1 + size - 1)
+        return tokens // size - self._shared_blocks
+
+    def blocks(self, steps: int) -> int:
+        """Return the private KV blocks of all sequences after `steps` further steps, counted one by one. O(n)."""
+        size = self._block_tokens
+        ahead = self.clock + steps - 1
+        blocks = sum(
+            -(-(sequence.join_context + ahead - sequence.join_clock) // size) for _, _, sequence in self.heap
+        )
+        return blocks - self._shared_blocks

@@ -1,0 +1,89 @@
+"""The closed form of many engine steps gives what one step at a time gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+def differences(lab: Any, scenario: Any) -> list[str]:
+    """Return what differs between the two ways to run a scenario.
+
+    Energy is compared loosely: the board's power limit holds for the mean of a run of steps, and runs differ.
+    """
+    fast = lab.run(scenario)
+    fast_columns = lab.columns(fast)
+    slow = lab.run(scenario, step_by_step=True)
+    slow_columns = lab.columns(slow)
+    found = []
+    for name, values in fast_columns.items():
+        if name == "workload":
+            same = (values == slow_columns[name]).all()
+        else:
+            same = np.allclose(values, slow_columns[name], rtol=1e-9, atol=1e-12)
+        if not same:
+            found.append(name)
+    for name, totals in fast.devices.items():
+        other = slow.devices[name]
+        for field, tolerance in (
+            ("busy_s", 1e-9),
+            ("read_bytes", 0.0),
+            ("written_bytes", 0.0),
+            ("energy_j", 2e-3),
+        ):
+            one, two = getattr(totals, field), getattr(other, field)
+            if abs(one - two) > tolerance * max(1.0, abs(two)):
+                found.append(f"{name}.{field}: {one} and {two}")
+    return found
+
+
+def compare(lab: Any, seeds: range) -> None:
+    """Memory is ample here, because the two may differ where it is not.
+
+    Decodes reserve the blocks of a whole run at its start, so that cached prefixes can be evicted, and a request
+    that arrives during the run refused, a run earlier than with single steps.
+    """
+    wrong = {seed: found for seed in seeds if (found := differences(lab, lab.random_scenario(seed)))}
+    assert not wrong
+
+
+def test_runs_of_steps_equal_single_steps(lab):
+    compare(lab, range(400))
+
+
+@pytest.mark.slow
+def test_runs_of_steps_equal_single_steps_in_many_scenarios(lab):
+    compare(lab, range(400, 6000))
+
+
+def test_closed_loop_and_sessions_equal_single_steps(lab):
+    from simulator.workloads.spec import Closed, Poisson, Sessions, Uniform
+
+    closed = lab.synthetic(
+        arrivals=Closed(concurrency=5),
+        requests=40,
+        input_tokens=Uniform(1, 900),
+        output_tokens=Uniform(1, 60),
+    )
+    sessions = lab.synthetic(
+        rate=2.0,
+        arrivals=Poisson(),
+        requests=40,
+        input_tokens=Uniform(1, 900),
+        output_tokens=Uniform(1, 60),
+        sessions=Sessions(turns=4, think_time=0.3, shared_prefix_tokens=100),
+    )
+    for workload in (closed, sessions):
+        for replicas in (1, 2):
+            scenario = lab.scenario(workload, lab.llm(replicas=replicas, routing="least_loaded"))
+            assert not differences(lab, scenario)
+
+
+def test_closed_form_takes_few_runs(lab):
+    """One request of one prefill chunk and 500 tokens is two runs, not 500."""
+    result = lab.run(lab.scenario(lab.synthetic(requests=1, output_tokens=500)))
+    assert len(result.intervals["chat"]) == 2
+    slow = lab.run(lab.scenario(lab.synthetic(requests=1, output_tokens=500)), step_by_step=True)
+    assert len(slow.intervals["chat"]) == 500
