@@ -247,9 +247,9 @@ class Replica:
     def _start(self) -> None:
         """Form the next run of steps."""
         run, decodes, cost = self._run, self._decodes, self.cost
-        if self._waiting or not decodes:
+        if self._waiting or not decodes.heap:
             self._make_room()
-        n = len(decodes)
+        n = len(decodes.heap)
         run.clear()
         run.new = n
         run.left = max(0, self.token_budget - n)
@@ -381,7 +381,7 @@ class Replica:
     def _account(self, now: float, steps: int) -> None:
         """Book time and energy of the first `steps` steps of the run, which end now."""
         run, decodes = self._run, self._decodes
-        n = len(decodes)
+        n = len(decodes.heap)
         pairs = 0.0
         for sequence, take in run.chunks:
             pairs += chunk_pairs(sequence.position, take * steps)
