@@ -1,6 +1,6 @@
 """The device catalogue: ``devices/catalog/*.yaml``, one file per device, a source for every value.
 
-The form of a file is that of `devices.sourced`; its first line is ``kind: gpu``, ``storage`` or ``link``.
+The form of a file is that of `devices.sourced`; its first line is ``kind:`` and one of `PROFILE_KINDS`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from devices.errors import Fault, InputError
+from devices.phones import PhoneProfile, SocProfile
 from devices.profiles import EngineFit, GpuProfile, LinkProfile, Profile, StorageProfile
 from devices.sourced import load_sourced, unknown_name
 
@@ -24,10 +25,12 @@ __all__ = [
     "unknown_name",
 ]
 
-PROFILE_KINDS: Mapping[str, type[GpuProfile] | type[StorageProfile] | type[LinkProfile]] = {
+PROFILE_KINDS: Mapping[str, type[Profile]] = {
     "gpu": GpuProfile,
     "storage": StorageProfile,
     "link": LinkProfile,
+    "soc": SocProfile,
+    "phone": PhoneProfile,
 }
 """Profile class by the ``kind`` of a catalogue file."""
 
@@ -40,7 +43,7 @@ def profile_names(kind: str | None = None) -> list[str]:
     Parameters
     ----------
     kind
-        ``gpu``, ``storage`` or ``link``; None: all.
+        A key of `PROFILE_KINDS`; None: all.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from devices.evidence import Evidence
+from devices.phones import PhoneProfile, SocProfile
 from devices.quantity import Bytes, BytesPerSecond, Flops, Joules, Ratio, Seconds, Watts
 
 
@@ -120,4 +121,4 @@ class LinkProfile:
     """Provenance by field name."""
 
 
-Profile = GpuProfile | StorageProfile | LinkProfile
+Profile = GpuProfile | StorageProfile | LinkProfile | SocProfile | PhoneProfile

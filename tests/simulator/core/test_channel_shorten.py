@@ -162,10 +162,7 @@ def test_against_a_channel_advanced_event_by_event(seed):
             last = size[i] - (-(-size[i] // operation) - 1) * operation
             if whole * operation > size[i] - last - 1e-9:  # within the last operation
                 arrived = size[i] - last + part * last / (last + overhead_s * RATE)
-            if arrived >= n_bytes:
-                left[i] = 0.0
-            else:
-                left[i] = max(0.0, work_of(n_bytes) - progress)
+            left[i] = 0.0 if arrived >= n_bytes else max(0.0, work_of(n_bytes) - progress)
             size[i] = n_bytes
     for i, transfer in watched.items():
         assert transfer.done_s == [pytest.approx(done[i], abs=1e-9)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-import simulator.policies.registry as registry
+from simulator.policies import registry
 from simulator.policies.kv_loading import LoadPlan
 from simulator.policies.kv_loading.cake import Cake
 from simulator.policies.kv_loading.protocol import PlansOnce

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simulator.workloads.spec import Closed, Poisson, Sessions, Uniform
+
 
 def differences(lab: Any, scenario: Any) -> list[str]:
     """Return what differs between the two ways to run a scenario.
@@ -59,8 +61,6 @@ def test_runs_of_steps_equal_single_steps_in_many_scenarios(lab):
 
 
 def test_closed_loop_and_sessions_equal_single_steps(lab):
-    from simulator.workloads.spec import Closed, Poisson, Sessions, Uniform
-
     closed = lab.synthetic(
         arrivals=Closed(concurrency=5),
         requests=40,

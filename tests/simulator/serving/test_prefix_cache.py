@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from simulator.scenario.spec import DeviceSpec
+from simulator.serving.kv_cache import BlockPool
 from simulator.serving.memory import kv_capacity_blocks
 from simulator.workloads.spec import Stored
 
@@ -58,23 +59,25 @@ class Model:
             out.append(block)
         self.write(out)
 
-    def serve(self, tokens: int, answer: int, ids: list[int]) -> tuple[int, list[int]]:
-        """Serve one request; return resident tokens and tokens found per tier."""
-        prefix = ids[: (tokens - 1) // BLOCK]
-        resident = 0
-        while resident < len(prefix) and prefix[resident] in self.gpu:
-            resident += 1
+    def look_up(self, blocks: list[int]) -> list[int]:
+        """Return the tokens that a load of this rest of a prefix finds in each tier."""
         found = [0] * len(self.tiers)
-        for block in prefix[resident:]:
+        for block in blocks:
             where = next((i for i, tier in enumerate(self.tiers) if block in tier), None)
             if where is None:
                 break
             found[where] += BLOCK
-        if sum(found):
-            for block in prefix[resident:]:
-                for tier in self.tiers:
-                    if block in tier:
-                        tier.move_to_end(block)
+        for block in blocks if sum(found) else ():
+            for tier in self.tiers:
+                if block in tier:
+                    tier.move_to_end(block)
+        return found
+
+    def serve(self, tokens: int, answer: int, ids: list[int]) -> tuple[int, list[int]]:
+        """Serve one request; return resident tokens and tokens found per tier."""
+        prefix = ids[: (tokens - 1) // BLOCK]
+        resident = next((i for i, block in enumerate(prefix) if block not in self.gpu), len(prefix))
+        found = self.look_up(prefix[resident:])
         held = set(prefix[:resident])
         own = -(-tokens // 16) - resident * BLOCK // 16
         self.evict(held, own)
@@ -163,8 +166,6 @@ def test_hits_and_contents_equal_the_model(lab, seed):
 
 
 def test_written_bytes_are_those_of_the_blocks_that_left_gpu_memory(lab, monkeypatch):
-    from simulator.serving.kv_cache import BlockPool
-
     evicted: list[int] = []
     make_room = BlockPool.make_room
 

@@ -1,0 +1,120 @@
+"""What phones can do: the SoC's neural accelerator, and the handset around it.
+
+Two kinds of catalogue file, because one chip sits in many handsets and studies report one or the other: a
+`SocProfile` predicts the latency of a super-resolution (SR) network from its layers
+(`simulator.streaming.sr_latency`); a `PhoneProfile` holds what was measured on a handset as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from devices.evidence import Evidence
+from devices.quantity import Bytes, BytesPerSecond, Flops, Joules, PerSecond, Ratio, Seconds, Watts
+
+
+@dataclass(frozen=True, slots=True)
+class NpuRate:
+    """What an accelerator achieves in one number format."""
+
+    ops_per_s: Flops
+    """Achieved rate of convolutions whose data are on chip; a multiply-accumulate is two operations."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocProfile:
+    """A phone's chip, as far as SR on its neural accelerator goes."""
+
+    name: str
+    """Catalogue name, such as ``snapdragon-8-gen-3``."""
+    title: str
+    """Name as the vendor writes it."""
+    accelerator: str
+    """The processor that runs the network."""
+    overhead_s: Seconds
+    """Time of an inference that does nothing."""
+    tensor_bandwidth_bytes_per_s: BytesPerSecond
+    """Rate at which the network's input and output images are taken in, laid out anew and handed back."""
+    vector_bandwidth_bytes_per_s: BytesPerSecond
+    """Rate of element-wise operations (additions, PReLU), bytes read and written together."""
+    memory_bandwidth_bytes_per_s: BytesPerSecond
+    """Rate of the feature maps that do not fit on chip, and of weights."""
+    on_chip_bytes: Bytes
+    """On-chip memory that holds feature maps."""
+    cross_validated_error: Ratio
+    """Median relative error of the latency of networks that the fit has not seen."""
+    precisions: Mapping[str, NpuRate] = field(default_factory=dict)
+    """Rates by number format: ``w8a8`` and, where the accelerator has it, ``float`` (16 bit)."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SrRate:
+    """How fast a handset super-resolves frames from one height to another."""
+
+    frames_per_s: PerSecond
+    """Frames per second, one stream, nothing else running."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackPower:
+    """Power of playing video of one height."""
+
+    power_w: Watts
+    """Power of decoding and showing it, screen included."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+
+@dataclass(frozen=True, slots=True)
+class RadioPower:
+    """Power of one radio in one direction: ``base_w`` while active, and energy per byte on top."""
+
+    base_w: Watts
+    """Power while the radio is active; may include the phone's idle power (see the note)."""
+    joules_per_byte: Joules
+    """Energy of each byte on top of that."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneProfile:
+    """A handset: battery, power of what it does, and SR as measured on it."""
+
+    name: str
+    """Catalogue name, such as ``galaxy-s10``."""
+    title: str
+    """Name as the vendor writes it."""
+    sr_network: str
+    """Network that `sr` was measured with, a name of the SR catalogue."""
+    battery_j: Joules
+    """Energy of a full battery."""
+    idle_w: Watts
+    """Power of the awake phone that does nothing else."""
+    sr_w: Watts
+    """Power of SR with its decoding and encoding, on top of download and screen."""
+    decode_s_per_s: Ratio
+    """Time to decode one second of video of 30 frames, as a share of that second."""
+    radio_tail_w: Watts
+    """Power of the cellular radio after a transfer, until it sleeps."""
+    radio_tail_s: Seconds
+    """How long that lasts."""
+    throttle_after_s: Seconds
+    """Sustained SR after which the phone is hot."""
+    throttled_share: Ratio
+    """SR rate of the hot phone over that of the cool one."""
+    sr: Mapping[str, SrRate] = field(default_factory=dict)
+    """SR rates by input and output height, such as ``180p-720p``."""
+    playback: Mapping[str, PlaybackPower] = field(default_factory=dict)
+    """Playback power by height, such as ``720p``."""
+    radios: Mapping[str, RadioPower] = field(default_factory=dict)
+    """Radio power by technology and direction, such as ``lte-down``."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
