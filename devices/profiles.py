@@ -21,6 +21,8 @@ class EngineFit:
 
     gemm_efficiency: Ratio
     """Achieved share of the peak rate in the dense layers of a prefill step of 512 or more tokens."""
+    fp8_gemm_efficiency: Ratio
+    """The same for fp8 weights and activations, as a share of the fp8 peak; 0 where the GPU has no fp8."""
     attention_efficiency: Ratio
     """Achieved share of the peak bf16 rate in attention of prefill chunks over their prefix."""
     memory_efficiency: Ratio

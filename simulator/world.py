@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from devices.catalogue import load_profile
@@ -13,8 +14,9 @@ from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, Streams, Table
 from simulator.metrics.summary import summarize
 from simulator.scenario.spec import Scenario
-from simulator.serving.build import build_service, replica_count
+from simulator.serving.build import build_service, replica_count, step_cost
 from simulator.serving.service import Feed, ServiceRuntime
+from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
 from simulator.serving.storage_build import build_storage
 from simulator.workloads.build import build
@@ -71,6 +73,7 @@ def simulate(
     replication: int = 0,
     resolve: Callable[[str], Path] = Path,
     step_by_step: bool = False,
+    costs: Mapping[str, StepCost] = MappingProxyType({}),
 ) -> RunResult:
     """Run one scenario.
 
@@ -84,6 +87,8 @@ def simulate(
         Turns a path of the scenario into a file (see `simulator.scenario.load.resolver`).
     step_by_step
         Advance one engine step at a time: slow, for checks of the closed form.
+    costs
+        Step costs by service, instead of the catalogue's: for fits and sensitivity studies.
 
     Raises
     ------
@@ -94,7 +99,7 @@ def simulate(
     """
     env = Environment()
     streams = Streams(scenario.seed, replication)
-    world = _build(env, scenario, streams, resolve, step_by_step)
+    world = _build(env, scenario, streams, resolve, step_by_step, costs)
     for feed in world.feeds:
         feed.start()
     env.run(until=scenario.horizon)
@@ -135,6 +140,7 @@ def _build(
     streams: Streams,
     resolve: Callable[[str], Path],
     step_by_step: bool,
+    costs: Mapping[str, StepCost],
 ) -> _World:
     requests = {name: build(spec, name, streams.stream, resolve) for name, spec in scenario.workloads.items()}
     links: dict[str, tuple[Channel, Channel]] = {}
@@ -175,6 +181,7 @@ def _build(
             streams,
             scenario.record_intervals,
             step_by_step,
+            costs.get(name) or step_cost(service, scenario.devices[service.gpus]),
         )
     world = _World(services, storage, [], [])
     for index, (name, spec) in enumerate(scenario.workloads.items()):

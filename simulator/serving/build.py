@@ -91,6 +91,7 @@ def build_service(
     streams: Streams,
     record_intervals: bool,
     step_by_step: bool,
+    cost: StepCost,
 ) -> ServiceRuntime:
     """Build replicas, KV caches and router of one service.
 
@@ -116,7 +117,6 @@ def build_service(
             )
         )
     model = load_model(service.model)
-    cost = step_cost(service, device)
     budget = own_budget(service)
     engine = cost.engine
     sequences = batching.max_sequences or int(engine.default_max_sequences)
@@ -129,7 +129,7 @@ def build_service(
         service.io_chunk_tokens * token_bytes,
     )
     replicas: list[Replica] = []
-    runtime = ServiceRuntime(env, name, replicas, routing, tiers)
+    runtime = ServiceRuntime(env, name, replicas, routing, tiers, engine.request_overhead_s)
     runtime.intervals = Table(INTERVALS) if record_intervals else None
     for port in range(replica_count(service, device)):
         pool = BlockPool(

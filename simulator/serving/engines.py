@@ -35,6 +35,10 @@ class EngineProfile:
     """Extra time of a step when several GPUs take part."""
     allreduce_overhead_s: Seconds
     """Extra time of an all-reduce call beyond the device's own."""
+    sequence_overhead_s: Seconds
+    """Extra time of a step per decoding sequence: sampling, detokenisation and scheduling."""
+    request_overhead_s: Seconds
+    """Time of a request outside the engine's steps: HTTP, tokenisation and hand-over; part of its TTFT."""
     kv_load_overhead_s: Seconds
     """Constant time of a request that loads KV: connector look-up and hand-over."""
     default_token_budget: Count

@@ -59,12 +59,21 @@ class ServiceRuntime:
         Policy that picks one.
     tiers
         Its storage tiers.
+    request_overhead_s
+        Time from a request's arrival until the router sees it.
     """
 
     def __init__(
-        self, env: Environment, name: str, replicas: list[Replica], routing: Routing, tiers: KvTiers
+        self,
+        env: Environment,
+        name: str,
+        replicas: list[Replica],
+        routing: Routing,
+        tiers: KvTiers,
+        request_overhead_s: float,
     ) -> None:
         self.env = env
+        self.request_overhead_s = request_overhead_s
         self.name = name
         self.replicas = replicas
         self.routing = routing
@@ -161,6 +170,7 @@ class Feed:
         self._namespace = namespace
         self._service = service
         self._env = service.env
+        self._overhead_s = service.request_overhead_s
         self._requests = requests
         self._arrivals: list[float] = requests.arrival_s.tolist()
         self._inputs: list[int] = requests.input_tokens.tolist()
@@ -191,16 +201,16 @@ class Feed:
         order = self._timed
         if self._next < (len(self._arrivals) if order is None else len(order)):
             index = self._next if order is None else order[self._next]
-            self._env.call_at(self._arrivals[index], self._arrive, ARRIVAL)
+            self._env.call_at(self._arrivals[index] + self._overhead_s, self._arrive, ARRIVAL)
 
     def _arrive(self) -> None:
         order = self._timed
         index = self._next if order is None else order[self._next]
         self._next += 1
-        self._service.submit(self._sequence(index), self)
+        self._service.submit(self._sequence(index, self._arrivals[index]), self)
         self._schedule()
 
-    def _sequence(self, index: int) -> Sequence:
+    def _sequence(self, index: int, arrival_s: float) -> Sequence:
         requests = self._requests
         ids: list[int] = []
         if requests.hash_ids is not None and requests.hash_offsets is not None:
@@ -208,7 +218,7 @@ class Feed:
             ids = (requests.hash_ids[first:end] + self._namespace).tolist()
         return Sequence(
             index,
-            self._env._now,
+            arrival_s,
             self._inputs[index],
             self._outputs[index],
             ids,
@@ -222,8 +232,10 @@ class Feed:
             self._release(index, time_s)
 
     def _release(self, index: int, time_s: float) -> None:
-        release: Callable[[], None] = lambda: self._service.submit(self._sequence(index), self)  # noqa: E731
-        self._env.call_at(time_s, release, ARRIVAL)
+        def release() -> None:
+            self._service.submit(self._sequence(index, time_s), self)
+
+        self._env.call_at(time_s + self._overhead_s, release, ARRIVAL)
 
     def finished(self, sequence: Sequence) -> None:
         """Release what waits for this request."""

@@ -107,8 +107,10 @@ class StepCost:
             + self.beta_s * self.background_pairs
         )
         """Time of a step before any token of the scenario, in s."""
-        self.sampled_s = 2.0 * model.vocabulary * model.hidden / (gpu.bf16_flops * fit.gemm_efficiency * tp)
-        """Time of the output layer per sampled token, in s."""
+        self.sampled_s = engine.sequence_overhead_s + 2.0 * model.vocabulary * model.hidden / (
+            gpu.bf16_flops * fit.gemm_efficiency * tp
+        )
+        """Time per sampled token: output layer and the engine's overhead per sequence, in s."""
         self.linear_s = lru_cache(maxsize=1 << 16)(self._linear_s)
         """``linear_s(new)``: time of the dense layers over `new` tokens of the scenario, in s; remembered."""
 
@@ -147,10 +149,13 @@ class StepCost:
         memory_s = self._weight_bytes(tokens) / (
             gpu.memory_bandwidth_bytes_per_s * fit.memory_efficiency * tp
         )
-        rate = gpu.bf16_flops
-        if self.weight_bits == 8:
-            rate = gpu.fp8_flops or gpu.bf16_flops * gpu.weight_only_efficiency
-        compute_s = 2.0 * tokens * self.model.active_layer_parameters / (rate * fit.gemm_efficiency * tp)
+        if self.weight_bits == 16:
+            rate = gpu.bf16_flops * fit.gemm_efficiency
+        elif gpu.fp8_flops:
+            rate = gpu.fp8_flops * fit.fp8_gemm_efficiency
+        else:
+            rate = gpu.bf16_flops * fit.gemm_efficiency * gpu.weight_only_efficiency
+        compute_s = 2.0 * tokens * self.model.active_layer_parameters / (rate * tp)
         power = ROOFLINE_EXPONENT
         roofline_s: float = (memory_s**power + compute_s**power) ** (1 / power)
         return roofline_s + self._allreduce_s(tokens)
