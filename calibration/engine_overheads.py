@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from simulator.experiments.cells import positive, read_cells
-from simulator.experiments.reproduce_serving import METRICS, cell_scenario, columns, predict
+from simulator.experiments.reproduce_serving import METRICS, cell_scenario, predict, read
 from simulator.serving.build import step_cost
 from simulator.serving.step_cost import StepCost
 
@@ -143,18 +142,13 @@ def fit(engine: str, rows: Sequence[Mapping[str, Any]], folds: int = 5) -> Fit:
     )
 
 
-def read_measured(path: Path) -> list[dict[str, Any]]:
-    """Read cells with their measurements."""
-    return read_cells(path, columns(), {f"measured_{metric}": positive for metric in METRICS})
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the constants, their standard errors, and the errors of the fit."""
     parser = argparse.ArgumentParser(prog="python -m calibration.engine_overheads", description=__doc__)
     parser.add_argument("engine", choices=sorted(FREE))
     parser.add_argument("cells", type=Path)
     arguments = parser.parse_args(argv)
-    rows = [row for row in read_measured(arguments.cells) if row["engine"] == arguments.engine]
+    rows = [row for row in read(arguments.cells) if row["engine"] == arguments.engine]
     result = fit(arguments.engine, rows)
     for name, value in result.constants.items():
         print(f"{name:36s} {value:10.4g}  +- {100 * result.deviations[name]:.0f} %")

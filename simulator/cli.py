@@ -20,7 +20,7 @@ from devices.errors import InputError, SimulatorError
 LISTS = ("policies", "devices", "models", "engines", "scenarios", "metrics", "plots")
 """What `hetsim list` can show."""
 
-STUDIES = ("cake",)
+STUDIES = ("cake", "serving")
 """Published tables that `hetsim reproduce` can show beside ours."""
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -134,8 +134,72 @@ def parser() -> argparse.ArgumentParser:
     _json_option(reproduce)
     _quiet_option(reproduce)
 
+    _calibrate_options(add("calibrate", "", "measure this machine; `all`: every benchmark"))
+
     add("version", "files:version", "version of hetsim and of what it computes with")
     return top
+
+
+def _calibrate_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(body="calibration.commands:calibrate")
+    command.add_argument(
+        "benches",
+        metavar="BENCH",
+        nargs="+",
+        help="gemm | attention | step | copy | storage | network | sr | all",
+    )
+    command.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="CSV to write, never over another (default: stdout)"
+    )
+    command.add_argument("--quick", action="store_true", help="a few small points: to see that all runs")
+    command.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
+    command.add_argument(
+        "--name", metavar="NAME", default="", help="catalogue name of the device in the table"
+    )
+    command.add_argument(
+        "--dtype",
+        metavar="T1,T2,...",
+        default="",
+        help="float32 (default of a CPU), bfloat16 (of a GPU), float16",
+    )
+    command.add_argument(
+        "--model",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="shape of gemm, attention and step; repeatable",
+    )
+    command.add_argument(
+        "--shape",
+        metavar="KEY=N,...",
+        action="append",
+        default=[],
+        help="the same by layers, hidden, heads, ffn [kv_heads, head_dim, vocabulary]; repeatable",
+    )
+    command.add_argument(
+        "--launch", choices=("graph", "eager"), help="CUDA graphs (default) or kernel by kernel"
+    )
+    command.add_argument(
+        "--dir", metavar="DIR", type=Path, default=Path(), help="storage: where the file goes"
+    )
+    command.add_argument(
+        "--file-mib",
+        metavar="N",
+        type=_positive,
+        default=1024,
+        help="storage: its size in MiB (default 1024)",
+    )
+    command.add_argument("--buffered", action="store_true", help="storage: through the page cache")
+    command.add_argument(
+        "--repeats", metavar="N", type=_positive, help="trials of a point at most (default 15)"
+    )
+    command.add_argument(
+        "--point-s", metavar="S", type=_positive, help="time for a point's trials (default 4)"
+    )
+    command.add_argument(
+        "--limit-s", metavar="S", type=_positive, help="start no further point after this time"
+    )
+    _quiet_option(command)
 
 
 def _study_options(command: argparse.ArgumentParser) -> None:

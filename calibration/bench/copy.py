@@ -30,7 +30,7 @@ TRIAL_BYTES = {"cpu": 2**26, "cuda": 2**28}
 TRIAL_COPIES = 2000
 """A trial ends after so many bytes or copies."""
 
-DIRECTIONS = {"cpu": ("host_to_host",), "cuda": ("host_to_device", "device_to_host", "both")}
+DIRECTIONS = {"cpu": ("h2h",), "cuda": ("h2d", "d2h", "both")}
 
 
 def grid(options: Options) -> list[tuple[str, Parameters]]:
@@ -45,7 +45,7 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
 @contextmanager
 def session(options: Options) -> Iterator[Prepare]:
     """Prepare copies; the bandwidth of ``both`` counts the bytes of both directions."""
-    channels = _cuda_channels() if options.device == "cuda" else {"host_to_host": _host_channel()}
+    channels = _cuda_channels() if options.device == "cuda" else {"h2h": _host_channel()}
 
     def prepare(name: str, parameters: Parameters) -> Point:
         block, direction = int(parameters["block_bytes"]), str(parameters["direction"])
@@ -115,4 +115,4 @@ def _cuda_channels() -> dict[str, Channel]:
     def buffer(device: str) -> Any:
         return torch.ones(BUFFER_BYTES, dtype=torch.uint8, device=device, pin_memory=device == "cpu")
 
-    return {"host_to_device": channel("cuda", "cpu"), "device_to_host": channel("cpu", "cuda")}
+    return {"h2d": channel("cuda", "cpu"), "d2h": channel("cpu", "cuda")}

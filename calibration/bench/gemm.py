@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from calibration.bench.clocks import copies, latency_trial
-from calibration.bench.harness import Options, Parameters, Point, Prepare, need
+from calibration.bench.harness import Options, Parameters, Point, Prepare, need, torch_type
 from calibration.bench.transformer import random_tensor
 from simulator.serving.models import ModelSpec
 
@@ -42,8 +42,8 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
     wanted = dict.fromkeys(matrix for shape in options.shapes for matrix in matrices(shape))
     tokens = QUICK_TOKENS if options.quick else TOKENS[options.device]
     return [
-        ("gemm", {"m": m, "n": n, "k": k, "dtype": dtype, "launch": options.launch})
-        for dtype in options.dtypes
+        ("gemm", {"m": m, "n": n, "k": k, "precision": precision, "launch": options.launch})
+        for precision in options.precisions
         for n, k in wanted
         for m in tokens
     ]
@@ -56,10 +56,10 @@ def session(options: Options) -> Iterator[Prepare]:
 
     def prepare(name: str, parameters: Parameters) -> Point:
         m, n, k = (int(parameters[key]) for key in "mnk")
-        dtype = str(parameters["dtype"])
-        size = getattr(torch, dtype).itemsize
-        weights = random_tensor((copies(n * k * size), n, k), dtype, options.device, scale=k**-0.5)
-        rows = random_tensor((m, k), dtype, options.device)
+        precision = str(parameters["precision"])
+        size = torch_type(precision).itemsize
+        weights = random_tensor((copies(n * k * size), n, k), precision, options.device, scale=k**-0.5)
+        rows = random_tensor((m, k), precision, options.device)
         result = torch.empty((m, n), dtype=rows.dtype, device=options.device)
         trial = latency_trial(
             lambda call: torch.mm(rows, weights[call % len(weights)].T, out=result),

@@ -26,6 +26,9 @@ BENCHES = ("gemm", "attention", "step", "copy", "storage", "network", "sr")
 EXTRA = "pip install 'hetsim[calibrate]'"
 """What brings torch and its like."""
 
+TORCH_TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+"""Names of torch's types by precision."""
+
 Parameters = Mapping[str, float | str]
 """One point of a grid: every setting that its value depends on, units in the names."""
 
@@ -41,8 +44,8 @@ class Options:
     """``cpu`` or ``cuda``."""
     quick: bool = False
     """A few small points: to see that all runs."""
-    dtypes: tuple[str, ...] = ("float32",)
-    """Names of torch types."""
+    precisions: tuple[str, ...] = ("fp32",)
+    """Number formats, of `TORCH_TYPES`."""
     shapes: tuple[ModelSpec, ...] = ()
     """Transformers whose matrices, attention and steps are measured."""
     launch: str = "eager"
@@ -129,6 +132,11 @@ def need(package: str) -> Any:
     except ImportError as error:
         message = f"{package} is not installed; it comes with the extra `calibrate`: {EXTRA}"
         raise InputError(Fault(message)) from error
+
+
+def torch_type(precision: str) -> Any:
+    """Return torch's type for a precision, one of `TORCH_TYPES`."""
+    return getattr(need("torch"), TORCH_TYPES[precision])
 
 
 def load_benches(names: Sequence[str]) -> list[Bench]:
@@ -236,5 +244,7 @@ def _measure(
 
 def describe(name: str, parameters: Parameters) -> str:
     """Return a point in one line, for progress and messages."""
-    settings = (f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in parameters.items())
+    settings = (
+        f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in parameters.items()
+    )
     return " ".join((name, *settings))

@@ -6,7 +6,6 @@ import datetime
 import importlib
 import os
 import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from calibration.bench.harness import need
+from calibration.readers import names
 
 PACKAGES = ("hetsim", "torch", "onnxruntime", "numpy")
 """Packages whose versions the header gives, where installed."""
@@ -22,7 +22,9 @@ _PATH_OPTIONS = ("-o", "--output", "--dir")
 """Options whose values are paths; the header keeps the last part only."""
 
 
-def header(device: str, name: str, command: Sequence[str], power: str, now: datetime.datetime) -> dict[str, str]:
+def header(
+    device: str, name: str, command: Sequence[str], power: str, now: datetime.datetime
+) -> dict[str, str]:
     """Return the header of a table measured on this machine.
 
     Parameters
@@ -54,10 +56,8 @@ def cpu(info: Path = Path("/proc/cpuinfo")) -> str:
     """Return model, cores that we may use, and memory of this machine."""
     model, family = platform.machine(), ""
     if info.is_file():
-        entries = dict(
-            (key.strip(), value.strip())
-            for key, _, value in (line.partition(":") for line in info.read_text().splitlines())
-        )
+        lines = (line.partition(":") for line in info.read_text().splitlines())
+        entries = {key.strip(): value.strip() for key, _, value in lines}
         model = entries.get("model name", model)
         if {"cpu family", "model"} <= entries.keys():
             family = f" (family {entries['cpu family']}, model {entries['model']})"
@@ -74,7 +74,9 @@ def gpu() -> str:
     """Return model, memory, multiprocessors and driver of the GPU in use."""
     torch = need("torch")
     found = torch.cuda.get_device_properties(0)
-    text = f"{found.name}, {found.total_memory / 2**30:.1f} GiB, {found.multi_processor_count} multiprocessors"
+    text = (
+        f"{found.name}, {found.total_memory / 2**30:.1f} GiB, {found.multi_processor_count} multiprocessors"
+    )
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--id=0", "--query-gpu=driver_version,power.limit", "--format=csv,noheader"]
         answer = subprocess.run(query, capture_output=True, text=True, check=False)
@@ -107,8 +109,10 @@ def software(device: str) -> list[str]:
 
 def default_name(device: str) -> str:
     """Return what rows call this machine's `device` unless the user says otherwise: its model, as a name."""
-    text = str(need("torch").cuda.get_device_name(0)) if device == "cuda" else cpu().split(" (")[0].split(",")[0]
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-") or "unknown"
+    text = (
+        str(need("torch").cuda.get_device_name(0)) if device == "cuda" else cpu().split(" (")[0].split(",")[0]
+    )
+    return names.gpu(text) if device == "cuda" else names.slug(text)
 
 
 def shown_command(command: Sequence[str]) -> str:

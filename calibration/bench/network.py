@@ -41,14 +41,13 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
     messages, streams, trips = (
         ((1024, 65536), (1, 2), (64,)) if options.quick else (MESSAGES, STREAMS, ROUND_TRIPS)
     )
-    return [
-        *(
-            ("network", {"pattern": "stream", "message_bytes": size, "streams": number})
-            for number in streams
-            for size in messages
-        ),
-        *(("network", {"pattern": "round_trip", "message_bytes": size, "streams": 1}) for size in trips),
+    points: list[Parameters] = [
+        {"pattern": "stream", "message_bytes": size, "streams": number}
+        for number in streams
+        for size in messages
     ]
+    points += [{"pattern": "round_trip", "message_bytes": size, "streams": 1} for size in trips]
+    return [("network", parameters) for parameters in points]
 
 
 @contextmanager

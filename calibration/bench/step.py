@@ -25,7 +25,9 @@ DECODE: dict[str, Sizes] = {
     ],
 }
 PREFILL: dict[str, Sizes] = {
-    "cpu": [(0, 0, chunk, prefix) for chunk in (16, 64, 128, 256, 512) for prefix in (0, 512, 1024, 2048, 4096)],
+    "cpu": [
+        (0, 0, chunk, prefix) for chunk in (16, 64, 128, 256, 512) for prefix in (0, 512, 1024, 2048, 4096)
+    ],
     "cuda": [
         (0, 0, chunk, prefix)
         for chunk in (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -52,14 +54,15 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
                 "context_tokens": context,
                 "chunk_tokens": chunk,
                 "prefix_tokens": prefix,
-                "dtype": dtype,
+                "precision": precision,
                 "launch": options.launch,
             },
         )
         for shape in options.shapes
-        for dtype in options.dtypes
+        for precision in options.precisions
         for batch, context, chunk, prefix in sizes
-        if _kv_bytes(shape.kv_bytes_per_token, batch, context, chunk, prefix, dtype) <= options.memory_bytes
+        if _kv_bytes(shape.kv_bytes_per_token, batch, context, chunk, prefix, precision)
+        <= options.memory_bytes
     ]
 
 
@@ -77,23 +80,23 @@ def session(options: Options) -> Iterator[Prepare]:
     )
     models: list[Transformer] = []
 
-    def model(name: str, dtype: str) -> Transformer:
-        if not models or (models[0].shape.name, models[0].dtype) != (name, dtype):
+    def model(name: str, precision: str) -> Transformer:
+        if not models or (models[0].shape.name, models[0].precision) != (name, precision):
             models.clear()  # first, so that two never stand in memory together
-            models.append(Transformer(shapes[name], dtype, options.device, longest))
+            models.append(Transformer(shapes[name], precision, options.device, longest))
         return models[0]
 
     def prepare(name: str, parameters: Parameters) -> Point:
         keys = ("batch", "context_tokens", "chunk_tokens", "prefix_tokens")
         batch, context, chunk, prefix = (int(parameters[key]) for key in keys)
-        transformer = model(str(parameters["model"]), str(parameters["dtype"]))
+        transformer = model(str(parameters["model"]), str(parameters["precision"]))
         step = StepBatch(
             tokens=torch.arange(batch + chunk, device=options.device) % transformer.shape.vocabulary,
             decodes=transformer.cache(batch, context + 1) if batch else None,
             context=context,
             chunk=transformer.cache(1, prefix + chunk) if chunk else None,
             prefix=prefix,
-            mask=causal_mask(chunk, prefix + chunk, transformer.dtype, options.device) if chunk else None,
+            mask=causal_mask(chunk, prefix + chunk, transformer.precision, options.device) if chunk else None,
         )
         graph = options.launch == "graph"
         trial = latency_trial(lambda call: transformer.step(step), options.device, graph=graph)
@@ -104,9 +107,9 @@ def session(options: Options) -> Iterator[Prepare]:
     models.clear()
 
 
-def _kv_bytes(per_token: float, batch: int, context: int, chunk: int, prefix: int, dtype: str) -> float:
+def _kv_bytes(per_token: float, batch: int, context: int, chunk: int, prefix: int, precision: str) -> float:
     """KV cache of a step; `per_token` is at 16 bits."""
-    return per_token * (2 if dtype == "float32" else 1) * (batch * (context + 1) + chunk + prefix)
+    return per_token * (2 if precision == "fp32" else 1) * (batch * (context + 1) + chunk + prefix)
 
 
 def _sum(parameters: Parameters, *keys: str) -> float:

@@ -49,7 +49,7 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
         (
             "storage",
             {
-                "operation": operation,
+                "direction": direction,
                 "pattern": pattern,
                 "block_bytes": block,
                 "queue_depth": depth,
@@ -57,7 +57,7 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
                 "direct": "yes" if options.direct else "no",
             },
         )
-        for operation in ("read", "write")
+        for direction in ("read", "write")
         for pattern, numbers in (("random", depths), ("sequential", ordered))
         for block in blocks
         for depth in numbers
@@ -90,7 +90,7 @@ def session(options: Options) -> Iterator[Prepare]:
             block, depth = int(parameters["block_bytes"]), int(parameters["queue_depth"])
             if block > size:
                 raise RuntimeError(f"the file of {size} bytes is smaller than one block")
-            write, ordered = parameters["operation"] == "write", parameters["pattern"] == "sequential"
+            write, ordered = parameters["direction"] == "write", parameters["pattern"] == "sequential"
             if parameters["tool"] == "fio":
                 command = _fio_command(path, size, block, depth, write, ordered, options.direct, seconds)
                 return Point("bandwidth", "B/s", lambda: _fio_bandwidth(command))
@@ -148,10 +148,8 @@ def _fio_bandwidth(command: list[str]) -> float:
     if answer.returncode:
         raise RuntimeError(f"fio: {answer.stderr.strip() or answer.stdout.strip()}")
     job = json.loads(answer.stdout[answer.stdout.index("{") :])["jobs"][0]
-    # one of the two is idle; its bytes are 0
-    return sum(job[way]["io_bytes"] for way in ("read", "write")) / (
-        max(job[way]["runtime"] for way in ("read", "write")) / 1e3
-    )
+    ways = (job["read"], job["write"])  # one of the two is idle
+    return float(sum(way["io_bytes"] for way in ways) / max(way["runtime"] for way in ways) * 1e3)
 
 
 def _threads_bandwidth(

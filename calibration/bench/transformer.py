@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from calibration.bench.harness import need
+from calibration.bench.harness import need, torch_type
 from simulator.serving.models import ModelSpec
 
 Tensor = Any
 """A torch tensor; torch is imported only where one is made."""
 
 
-def random_tensor(shape: tuple[int, ...], dtype: str, device: str, scale: float = 1.0) -> Tensor:
+def random_tensor(shape: tuple[int, ...], precision: str, device: str, scale: float = 1.0) -> Tensor:
     """Return a tensor of normally distributed values; they repeat after a million, which is quick to fill."""
     torch = need("torch")
-    tensor = torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+    tensor = torch.empty(shape, dtype=torch_type(precision), device=device)
     flat = tensor.view(-1)
     seed = (torch.randn(min(2**20, flat.numel()), device=device) * scale).to(tensor.dtype)
     whole = flat.numel() // seed.numel() * seed.numel()
@@ -29,7 +29,7 @@ def random_tensor(shape: tuple[int, ...], dtype: str, device: str, scale: float 
     return tensor
 
 
-def causal_mask(new: int, context: int, dtype: str, device: str) -> Tensor:
+def causal_mask(new: int, context: int, precision: str, device: str) -> Tensor:
     """Return what lets the last `new` of `context` tokens see themselves and all before them.
 
     None where the new tokens are all there are (attention is plainly causal then) or there is only one.
@@ -39,7 +39,7 @@ def causal_mask(new: int, context: int, dtype: str, device: str) -> Tensor:
     torch = need("torch")
     if device == "cuda":  # read by the flash kernel; no mask is ever made
         return need("torch.nn.attention.bias").causal_lower_right(new, context)
-    ones = torch.full((new, context), float("-inf"), dtype=getattr(torch, dtype))
+    ones = torch.full((new, context), float("-inf"), dtype=torch_type(precision))
     return ones.triu(context - new + 1)
 
 
@@ -119,22 +119,22 @@ class Transformer:
     ----------
     shape
         Architecture; dense feed-forward layers only.
-    dtype
-        Name of a torch type, of weights, activations and KV.
+    precision
+        Number format of weights, activations and KV.
     device
         ``cpu`` or ``cuda``.
     context_tokens
         Longest context that a step may have (size of the table of rotations).
     """
 
-    def __init__(self, shape: ModelSpec, dtype: str, device: str, context_tokens: int) -> None:
-        self.shape, self.dtype, self.device = shape, dtype, device
+    def __init__(self, shape: ModelSpec, precision: str, device: str, context_tokens: int) -> None:
+        self.shape, self.precision, self.device = shape, precision, device
         torch = need("torch")
         heads = shape.attention_heads + 2 * shape.kv_heads
         inner = shape.attention_heads * shape.head_dim
 
         def weight(rows: int, columns: int) -> Tensor:
-            return random_tensor((rows, columns), dtype, device, scale=columns**-0.5)
+            return random_tensor((rows, columns), precision, device, scale=columns**-0.5)
 
         self.layers = [
             {
@@ -145,9 +145,9 @@ class Transformer:
             }
             for _ in range(shape.layers)
         ]
-        self.embedding = random_tensor((shape.vocabulary, shape.hidden), dtype, device)
+        self.embedding = random_tensor((shape.vocabulary, shape.hidden), precision, device)
         self.head = self.embedding if shape.tied_embeddings else weight(shape.vocabulary, shape.hidden)
-        self.norm = torch.ones(shape.hidden, dtype=getattr(torch, dtype), device=device)
+        self.norm = torch.ones(shape.hidden, dtype=torch_type(precision), device=device)
         angles = torch.outer(
             torch.arange(context_tokens, dtype=torch.float32),
             10000.0 ** (-torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim),
@@ -159,7 +159,7 @@ class Transformer:
         """Return a KV cache ``[layers, 2, batch, kv_heads, context_tokens, head_dim]`` full of random values."""
         shape = self.shape
         size = (shape.layers, 2, batch, shape.kv_heads, context_tokens, shape.head_dim)
-        return random_tensor(size, self.dtype, self.device)
+        return random_tensor(size, self.precision, self.device)
 
     def step(self, batch: StepBatch) -> Tensor:
         """Run one step and return the logits of the decodes and of the chunk's last token."""

@@ -2,6 +2,11 @@
 
 One file holds one operation on one GPU; which, shows in its columns. Latencies are milliseconds; message
 sizes are *elements*. The decode tables call the KV entries that were there before ``step``.
+
+Two tables deserve distrust beyond the rows that `suspects` marks. The H200's prefill attention with vLLM
+(where a third of the rows exceeds the peak rate) differs from the H100's by factors of 0.1 to 3 in both
+directions, though the dies are alike: leave all of it out, TensorRT-LLM's table is sound. TensorRT-LLM's
+decode attention with grouped heads and long contexts reads up to 1.7 times what the memory delivers.
 """
 
 from __future__ import annotations

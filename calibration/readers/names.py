@@ -31,6 +31,7 @@ _SOCS = {
     "qcs8550-proxy": "snapdragon-8-gen-2",  # AI Hub runs the embedded part's models on its phone sibling
     "qcs8450-proxy": "snapdragon-8-gen-1",
     "dragonwing-rb3-gen-2-vision-kit": "qcs6490",
+    "dragonwing-q-6690-mtp": "q-6690",
 }
 
 _NETWORKS = {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from devices.errors import Fault, InputError
 from simulator.cli import STUDIES
@@ -15,9 +18,38 @@ def reproduce(arguments: Namespace) -> int:
     if arguments.study not in STUDIES:
         message = f"{arguments.study!r} is not part of this version; there is: {', '.join(STUDIES)}"
         raise InputError(Fault(message, file="STUDY"))
-    from simulator.experiments.cake_cases import report_cake  # noqa: PLC0415 (slow imports)
-    from simulator.experiments.reproduce_cake import reproduce_cake  # noqa: PLC0415
-
-    rows = reproduce_cake(arguments.cells)
-    sys.stdout.write(to_json(rows) if arguments.json else report_cake(rows).rstrip("\n") + "\n")
+    rows, report, notes = STUDY[arguments.study](arguments.cells)
+    if not arguments.quiet:
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    sys.stdout.write(to_json(rows) if arguments.json else report().rstrip("\n") + "\n")
     return 0
+
+
+Answer = tuple[list[dict[str, Any]], Callable[[], str], list[str]]
+"""Rows, their text, and what a reader must know."""
+
+
+def cake(cells: Path | None) -> Answer:
+    """Reproduce the Cake paper's speed-ups."""
+    from simulator.experiments.cake_cases import report_cake  # noqa: PLC0415 (slow imports)
+    from simulator.experiments.reproduce_cake import notes, reproduce_cake  # noqa: PLC0415
+
+    rows = reproduce_cake(cells)
+    return rows, lambda: report_cake(rows), notes(rows)
+
+
+def serving(cells: Path | None) -> Answer:
+    """Reproduce measured latencies of serving engines."""
+    from simulator.experiments.reproduce_serving import (  # noqa: PLC0415 (slow imports)
+        fallbacks,
+        report_serving,
+        reproduce_serving,
+    )
+
+    rows = reproduce_serving(cells)
+    return rows, lambda: report_serving(rows), fallbacks(rows)
+
+
+STUDY: dict[str, Callable[[Path | None], Answer]] = {"cake": cake, "serving": serving}
+"""Studies by name."""

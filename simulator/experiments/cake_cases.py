@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from simulator.experiments.reproduce_cake import GBIT_BYTES_PER_S, cell_scenario, cell_ttft_s, log_rmse
+from simulator.experiments.reproduce_cake import (
+    BASELINES,
+    GBIT_BYTES_PER_S,
+    cell_scenario,
+    cell_ttft_s,
+    log_rmse,
+)
 from simulator.policies.batching.fluctuating_budget import FluctuatingBudget
 from simulator.policies.kv_loading.cake import Cake
 from simulator.scenario.spec import BandwidthUniform, LlmPolicies, Scenario
@@ -134,7 +140,7 @@ def report_cake(rows: list[dict[str, Any]]) -> str:
         f"{'':56s} {'paper':>8s} {'ours':>6s} {'paper':>11s} {'ours':>6s} {'s':>8s}",
     ]
     for row in rows:
-        published = [row.get(f"published_over_{baseline}") for baseline in ("io_only", "compute_only")]
+        published = [row.get(f"published_over_{baseline}") for baseline in BASELINES]
         shown = ["-" if value is None else f"{value:.2f}" for value in published]
         lines.append(
             f"{row['model']:15s} {row['num_gpus']:>2d}x{row['gpu']:>13s} {row['share']:6.3g} "

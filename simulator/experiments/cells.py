@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,33 +10,43 @@ from typing import Any
 
 from devices.errors import Fault, InputError
 from devices.sourced import unknown_name
+from simulator.scenario.spec import DeviceSpec, LlmService
+from simulator.serving.memory import memory_shortfall_bytes
+from simulator.serving.models import load_model
 
 Column = Callable[[str], Any]
 """Turns a field's text into its value; raises ValueError that says what is allowed."""
 
 
-def positive(text: str) -> float:
-    """Read a finite number above 0."""
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise ValueError(f"{text!r}; allowed: numbers above 0")
-    return number
+def number(low: float, high: float) -> Column:
+    """Return a reader of finite numbers from `low` to `high`."""
+
+    def read(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(f"{text!r} is out of range; allowed: {low:g} to {high:g}")
+        return value
+
+    return read
 
 
-def whole(text: str) -> int:
-    """Read a whole number above 0."""
-    number = positive(text)
-    if number != int(number):
-        raise ValueError(f"{text!r}; allowed: whole numbers above 0")
-    return int(number)
+def whole(high: int) -> Column:
+    """Return a reader of whole numbers from 1 to `high`."""
+
+    def read(text: str) -> int:
+        value = float(text)
+        if not 1 <= value <= high or value != int(value):
+            raise ValueError(f"{text!r} is out of range; allowed: whole numbers from 1 to {high:,}")
+        return int(value)
+
+    return read
 
 
-def share(text: str) -> float:
-    """Read a share above 0, up to 1."""
-    number = positive(text)
-    if number > 1:
-        raise ValueError(f"{text!r}; allowed: above 0, at most 1")
-    return number
+MEASURED = number(1e-9, 1e9)
+"""Reads a published or measured figure: a speed-up, seconds, tokens per second."""
+
+GPUS, TOKENS = whole(1024), whole(10_000_000)
+"""Read a number of GPUs in a group, and of tokens in a prompt or an answer."""
 
 
 def one_of(what: str, known: Iterable[str]) -> Column:
@@ -52,10 +61,24 @@ def one_of(what: str, known: Iterable[str]) -> Column:
     return read
 
 
+def placement_fault(service: LlmService, device: DeviceSpec) -> str | None:
+    """Return why a model cannot be served on a group of GPUs; None where it can."""
+    model, gpus = load_model(service.model), service.tensor_parallel
+    if model.attention_heads % gpus:
+        return f"{model.attention_heads} attention heads of {model.name} cannot be shared by {gpus} GPUs"
+    short = memory_shortfall_bytes(service, device)
+    if short > 0:
+        return (
+            f"{model.name} does not fit on {gpus} x {device.profile}: {short / 2**30:.1f} GiB per GPU short"
+        )
+    return None
+
+
 def read_cells(
     path: Path,
     columns: Mapping[str, Column],
     optional: Mapping[str, Column] = MappingProxyType({}),
+    check: Callable[[Mapping[str, Any]], str | None] = lambda row: None,
 ) -> list[dict[str, Any]]:
     """Read a CSV of cells; columns that are not named are passed through as text.
 
@@ -67,6 +90,8 @@ def read_cells(
         Columns that every row must have.
     optional
         Columns whose fields may be empty, which leaves them out of the row.
+    check
+        Says what is wrong with a row whose columns are all right; None where nothing is.
 
     Raises
     ------
@@ -77,22 +102,27 @@ def read_cells(
     rows: list[dict[str, Any]] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
+            reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 message = f"no column {', '.join(missing)}; required: {', '.join(columns)}"
                 raise InputError(Fault(message, file=str(path), line=1, column=1))
             for record in reader:
                 row: dict[str, Any] = {}
-                for name, text in record.items():
+                wrong = [("", f"has more fields than the header: {record[None]}")] if None in record else []
+                for name, field in record.items():
                     reads = columns.get(name) or optional.get(name)
+                    text = (field or "").strip() if name is not None else ""
                     if reads is None:
                         row[name] = text
                     elif text or name in columns:
                         try:
-                            row[name] = reads(text.strip())
+                            row[name] = reads(text)
                         except ValueError as error:
-                            faults.append(Fault(str(error), name, str(path), reader.line_num, 1))
+                            wrong.append((name, str(error)))
+                if not wrong and (message := check(row)):
+                    wrong.append(("", message))
+                faults += [Fault(message, name, str(path), reader.line_num, 1) for name, message in wrong]
                 rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(Fault(f"cannot be read: {error}", file=str(path))) from error

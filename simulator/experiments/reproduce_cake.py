@@ -12,17 +12,25 @@ targets only: no output comes from them. How the paper's words become a scenario
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from devices.catalogue import profile_names
-from devices.errors import Fault, InputError
+from devices.catalogue import engine_fit, load_profile, profile_names
+from devices.profiles import GpuProfile
+from simulator.experiments.cells import (
+    GPUS,
+    MEASURED,
+    TOKENS,
+    Column,
+    number,
+    one_of,
+    placement_fault,
+    read_cells,
+)
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
-from simulator.serving.memory import memory_shortfall_bytes
 from simulator.serving.models import model_names
 from simulator.workloads.spec import AtOnce, Stored, Synthetic
 from simulator.world import simulate
@@ -30,94 +38,60 @@ from simulator.world import simulate
 GBIT_BYTES_PER_S = 2**30 / 8
 """Bytes per second of the paper's Gbit/s."""
 
+ENGINE = "vllm-0.6"
+"""The paper's engine."""
+
 POLICIES = ("compute_only", "io_only", "cake")
 """Policies whose ratios the paper prints."""
 
-COLUMNS = {
-    "model": str,
-    "gpu": str,
-    "num_gpus": int,
-    "bandwidth_gbps": float,
-    "prompt_tokens": int,
-    "share": float,
-    "kv_bits": int,
-}
-"""Columns of a cells file and their types; others are passed through."""
+BASELINES = ("io_only", "compute_only")
+"""Policies over which Cake's speed-up is printed."""
+
+
+def columns() -> dict[str, Column]:
+    """Return the columns of a cells file and how each is read."""
+    return {
+        "model": one_of("model", model_names()),
+        "gpu": one_of("gpu", profile_names("gpu")),
+        "num_gpus": GPUS,
+        "bandwidth_gbps": number(1e-3, 1e6),
+        "prompt_tokens": TOKENS,
+        "share": number(1 / 512, 1),
+        "kv_bits": kv_bits,
+    }
+
+
+def kv_bits(text: str) -> int:
+    """Read the bits of a stored KV element."""
+    bits = float(text)
+    if bits not in (16, 8, 3):
+        raise ValueError(f"{text!r}; allowed: 16, 8, 3")
+    return int(bits)
 
 
 def published_cells() -> list[dict[str, Any]]:
     """Return the 21 cells of the paper that this project compares itself with."""
-    return read_cells(Path(__file__).parent / "published" / "cake.csv")
+    return read(Path(__file__).parent / "published" / "cake.csv")
 
 
-def read_cells(path: Path) -> list[dict[str, Any]]:
-    """Read a CSV of cells.
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read a CSV of cells; columns ``published_over_...`` may hold what was published."""
 
-    Raises
-    ------
-    InputError
-        With every fault, by row: missing columns, values of the wrong type or out of range, unknown names.
-    """
-    faults: list[Fault] = []
-    rows: list[dict[str, Any]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(
-                    Fault(
-                        f"no column {', '.join(missing)}; required: {', '.join(COLUMNS)}",
-                        file=str(path),
-                        line=1,
-                    )
-                )
-            for record in reader:
-                row: dict[str, Any] = {}
-                for name, value in record.items():
-                    try:
-                        row[name] = _value(name, value or "")
-                    except ValueError as error:
-                        faults.append(Fault(str(error), name, str(path), reader.line_num, 1))
-                rows.append(row)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Fault(f"cannot be read: {error}", file=str(path))) from error
-    if not rows and not faults:
-        faults.append(Fault("no rows", file=str(path)))
-    if faults:
-        raise InputError(faults)
-    return rows
+    def check(row: Mapping[str, Any]) -> str | None:
+        scenario = cell_scenario(row, "cake")
+        return placement_fault(scenario.services["chat"], scenario.devices["gpu"])
+
+    return read_cells(path, columns(), {f"published_over_{name}": MEASURED for name in BASELINES}, check)
 
 
-def _value(name: str, text: str) -> Any:
-    if name not in COLUMNS:
-        return float(text) if name.startswith("published_") else text
-    kind = COLUMNS[name]
-    if kind is str:
-        known = model_names() if name == "model" else profile_names("gpu")
-        if text not in known:
-            raise ValueError(f"unknown {name} {text!r}; allowed: {', '.join(known)}")
-        return text
-    number = float(text)
-    if kind is int and number != int(number):
-        raise ValueError(f"{text!r} is not a whole number")
-    if not number > 0 or not math.isfinite(number):
-        raise ValueError(f"{text!r} is not above 0")
-    if name == "share" and number > 1:
-        raise ValueError(f"{text!r} is above 1")
-    if name == "kv_bits" and number not in (16, 8, 3):
-        raise ValueError(f"{text!r}; allowed: 16, 8, 3")
-    return kind(number)
-
-
-def cell_scenario(row: dict[str, Any], policy: str) -> Scenario:
+def cell_scenario(row: Mapping[str, Any], policy: str) -> Scenario:
     """Return the scenario of one cell under one policy."""
     service = LlmService(
         kind="llm",
         model=row["model"],
         gpus="gpu",
         tensor_parallel=row["num_gpus"],
-        engine="vllm-0.6",
+        engine=ENGINE,
         precision="fp8" if row["model"] == "llama-3.1-70b" else None,
         # The cells are about time: whatever the paper ran must fit.
         memory_utilization=1.0,
@@ -148,17 +122,9 @@ def cell_scenario(row: dict[str, Any], policy: str) -> Scenario:
     )
 
 
-def cell_ttft_s(row: dict[str, Any], policy: str) -> float:
+def cell_ttft_s(row: Mapping[str, Any], policy: str) -> float:
     """Return the TTFT of one cell under one policy, in s."""
-    scenario = cell_scenario(row, policy)
-    short = memory_shortfall_bytes(scenario.services["chat"], scenario.devices["gpu"])
-    if short > 0:
-        raise InputError(
-            Fault(
-                f"{row['model']} does not fit on {row['num_gpus']} x {row['gpu']}: {short / 2**30:.1f} GiB short"
-            )
-        )
-    table = simulate(scenario).requests["chat"]
+    table = simulate(cell_scenario(row, policy)).requests["chat"]
     return float(table.column("first_token_s")[0] - table.column("arrival_s")[0])
 
 
@@ -168,9 +134,9 @@ def reproduce_cake(cells: Path | None = None) -> list[dict[str, Any]]:
     Parameters
     ----------
     cells
-        CSV with the columns of `COLUMNS`; None: the paper's published cells.
+        CSV with the columns of `columns`; None: the paper's published cells.
     """
-    rows = published_cells() if cells is None else read_cells(cells)
+    rows = published_cells() if cells is None else read(cells)
     results = []
     for row in rows:
         ttft_s = {policy: cell_ttft_s(row, policy) for policy in POLICIES}
@@ -187,12 +153,25 @@ def reproduce_cake(cells: Path | None = None) -> list[dict[str, Any]]:
     return results
 
 
+def notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what a reader must know of GPUs on which the engine was not fitted."""
+    found: dict[str, None] = {}
+    for row in rows:
+        gpu = load_profile(row["gpu"])
+        assert isinstance(gpu, GpuProfile)
+        fit, used = engine_fit(gpu, ENGINE)
+        evidence = fit.evidence["gemm_efficiency"]
+        if used != ENGINE or evidence.kind == "assumed":
+            found[f"{ENGINE} is not calibrated on {gpu.name}: efficiencies of {used}, {evidence.kind}"] = None
+    return list(found)
+
+
 def log_rmse(rows: Iterable[dict[str, Any]]) -> float:
     """Return the root mean square of ln(ours / published) over both speed-ups of rows that have them."""
     errors = [
         math.log(row[f"speedup_over_{baseline}"] / row[f"published_over_{baseline}"])
         for row in rows
-        for baseline in ("io_only", "compute_only")
+        for baseline in BASELINES
         if f"published_over_{baseline}" in row
     ]
     return math.sqrt(sum(error * error for error in errors) / len(errors)) if errors else math.nan

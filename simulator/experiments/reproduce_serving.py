@@ -10,7 +10,6 @@ a fixed number in flight. What a benchmark's table does not say is assumed here,
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Mapping
@@ -19,13 +18,21 @@ from types import MappingProxyType
 from typing import Any
 
 from devices.catalogue import engine_fit, load_profile, profile_names
-from devices.errors import Fault, InputError
+from devices.errors import InputError
 from devices.profiles import GpuProfile
-from simulator.experiments.cells import Column, one_of, positive, read_cells, whole
+from simulator.experiments.cells import (
+    GPUS,
+    MEASURED,
+    TOKENS,
+    Column,
+    one_of,
+    placement_fault,
+    read_cells,
+    whole,
+)
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
 from simulator.serving.engines import load_engine
-from simulator.serving.memory import memory_shortfall_bytes
 from simulator.serving.models import load_model, model_names
 from simulator.serving.step_cost import StepCost
 from simulator.workloads.spec import AtOnce, Closed, Synthetic
@@ -46,12 +53,12 @@ def columns() -> dict[str, Column]:
     return {
         "model": one_of("model", model_names()),
         "gpu": one_of("gpu", profile_names("gpu")),
-        "num_gpus": whole,
+        "num_gpus": GPUS,
         "precision": one_of("precision", ["fp16", "bf16", "fp8"]),
         "engine": engine_name,
-        "concurrency": whole,
-        "input_tokens": whole,
-        "output_tokens": whole,
+        "concurrency": whole(100_000),
+        "input_tokens": TOKENS,
+        "output_tokens": TOKENS,
         "load": one_of("load", ["batch", "closed"]),
     }
 
@@ -67,8 +74,17 @@ def engine_name(text: str) -> str:
 
 def published_cells() -> list[dict[str, Any]]:
     """Return the measured cells that this project compares itself with."""
-    optional = {f"measured_{metric}": positive for metric in METRICS}
-    return read_cells(Path(__file__).parent / "published" / "serving.csv", columns(), optional)
+    return read(Path(__file__).parent / "published" / "serving.csv")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read a CSV of cells; columns ``measured_...`` may hold what was measured."""
+
+    def check(row: Mapping[str, Any]) -> str | None:
+        scenario = cell_scenario(row)
+        return placement_fault(scenario.services["llm"], scenario.devices["gpu"])
+
+    return read_cells(path, columns(), {f"measured_{metric}": MEASURED for metric in METRICS}, check)
 
 
 def cell_scenario(row: Mapping[str, Any]) -> Scenario:
@@ -115,22 +131,8 @@ def predict(
 
     The output rate of a closed load is taken while it is full: `concurrency` answers in flight, each taking its
     mean end-to-end latency.
-
-    Raises
-    ------
-    InputError
-        Where the model does not fit.
     """
-    scenario = cell_scenario(row)
-    short = memory_shortfall_bytes(scenario.services["llm"], scenario.devices["gpu"])
-    if short > 0:
-        raise InputError(
-            Fault(
-                f"{row['model']} in {row['precision']} does not fit on {row['num_gpus']} x {row['gpu']}: "
-                f"{short / 2**30:.1f} GiB per GPU short"
-            )
-        )
-    result = simulate(scenario, costs=costs)
+    result = simulate(cell_scenario(row), costs=costs)
     summary: Any = result.summary()["services"]
     figures = summary["llm"]
     latency_s = float(result.requests["llm"].column("finish_s").max())
@@ -153,13 +155,13 @@ def reproduce_serving(cells: Path | None = None) -> list[dict[str, Any]]:
     cells
         CSV with the columns of `columns`; None: the measured cells that the project ships.
     """
-    rows = published_cells() if cells is None else read_cells(cells, columns())
+    rows = published_cells() if cells is None else read(cells)
     return [{**row, **predict(row)} for row in rows]
 
 
 def fallbacks(rows: list[dict[str, Any]]) -> list[str]:
     """Return what a reader must know of engines whose constants stand for others."""
-    notes = {}
+    notes: dict[str, None] = {}
     for row in rows:
         gpu = load_profile(row["gpu"])
         assert isinstance(gpu, GpuProfile)

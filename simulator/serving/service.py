@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isnan
 
 from simulator.core import ARRIVAL, Environment, Table

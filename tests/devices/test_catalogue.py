@@ -144,7 +144,7 @@ def test_dram_over_pcie_5_matches_the_measured_rates_by_block_size(
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"), [("a100-80g-sxm", "a100_sxm"), ("h100-80g-sxm", "h100_sxm"), ("b200-sxm", "b200_sxm")]
+    ("name", "folder"), [("a100-80g-sxm", "a100_sxm"), ("h200-sxm", "h200_sxm"), ("b200-sxm", "b200_sxm")]
 )
 def test_memory_efficiency_follows_from_the_kernel_tables(name: str, folder: str) -> None:
     table = (

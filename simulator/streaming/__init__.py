@@ -1,0 +1,1 @@
+"""Video streaming: super-resolution networks and what they cost on a phone."""
