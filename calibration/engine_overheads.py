@@ -108,7 +108,7 @@ def search(engine: str, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, fl
         return np.concatenate([WEIGHTS[metric] * values for metric, values in errors.items()])
 
     lower = [math.log(0.5 if "/" in name else SMALLEST_S) for name in names]
-    upper = [math.log(1.0 if "/" in name else 1.0) for name in names]
+    upper = [0.0 for _ in names]  # 1 s, or the whole bandwidth
     best = least_squares(
         residuals,
         [math.log(start[name]) for name in names],

@@ -84,7 +84,6 @@ SOCS: Mapping[str, Soc] = {
 """SoCs that AI Hub has measured, by catalogue name."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Scaled:
     """A SoC without rows of its own, scaled from one that has them by benchmarks that are not SR."""

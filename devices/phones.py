@@ -67,7 +67,7 @@ class PlaybackPower:
     """Power of playing video of one height."""
 
     power_w: Watts
-    """Power of decoding and showing it, screen included."""
+    """Power of decoding and showing it, as the source counts it."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""
 

@@ -157,10 +157,10 @@ def _calibrate_options(command: argparse.ArgumentParser) -> None:
         "--name", metavar="NAME", default="", help="catalogue name of the device in the table"
     )
     command.add_argument(
-        "--dtype",
-        metavar="T1,T2,...",
+        "--precision",
+        metavar="P1,P2,...",
         default="",
-        help="float32 (default of a CPU), bfloat16 (of a GPU), float16",
+        help="fp32 (default of a CPU), bf16 (of a GPU), fp16",
     )
     command.add_argument(
         "--model",

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from devices.catalogue import load_profile
 from devices.errors import Fault, InputError, SimulatorError
@@ -18,11 +17,8 @@ from simulator.serving.build import build_service, replica_count, step_cost
 from simulator.serving.service import Feed, ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
-from simulator.serving.storage_build import build_storage
+from simulator.serving.storage_build import build_link, build_storage
 from simulator.workloads.build import build
-
-if TYPE_CHECKING:
-    from simulator.core import Channel
 
 WORKLOAD_NAMESPACE = 1 << 40
 """Distance between the hash ids of two workloads of a service."""
@@ -143,7 +139,7 @@ def _build(
     costs: Mapping[str, StepCost],
 ) -> _World:
     requests = {name: build(spec, name, streams.stream, resolve) for name, spec in scenario.workloads.items()}
-    links: dict[str, tuple[Channel, Channel]] = {}
+    links = {name: build_link(env, name, link, streams, resolve) for name, link in scenario.links.items()}
     storage: dict[str, StorageDevice] = {}
     for name, device in scenario.devices.items():
         if isinstance(load_profile(device.profile), StorageProfile):
@@ -155,7 +151,7 @@ def _build(
                 ),
                 key=len,
             )
-            storage[name] = build_storage(env, name, device, scenario.links, links, ports, streams, resolve)
+            storage[name] = build_storage(env, name, device, links, ports, streams, resolve)
     services: dict[str, ServiceRuntime] = {}
     for index, (name, service) in enumerate(scenario.services.items()):
         sizes = {

@@ -21,8 +21,8 @@ TOKENS = {
 
 QUICK_TOKENS = (1, 64)
 
-POWER_FROM = 256
-"""Tokens from which on power is worth reading."""
+POWER_TOKENS = (256, 1024, 8192)
+"""Where power is read too."""
 
 
 def matrices(shape: ModelSpec) -> list[tuple[int, int]]:
@@ -67,7 +67,7 @@ def session(options: Options) -> Iterator[Prepare]:
             rounds=len(weights),
             graph=options.launch == "graph",
         )
-        return Point("latency", "s", trial, power=m >= POWER_FROM)
+        return Point("latency", "s", trial, power=m in POWER_TOKENS)
 
     with torch.inference_mode():
         yield prepare

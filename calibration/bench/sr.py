@@ -15,7 +15,7 @@ import numpy as np
 
 from calibration.bench.clocks import latency_trial
 from calibration.bench.harness import Options, Parameters, Point, Prepare, Trial, need
-from calibration.bench.transformer import random_tensor
+from calibration.bench.transformer import Tensor, random_tensor
 
 REQUIRES = ("torch",)
 
@@ -136,7 +136,6 @@ def session(options: Options) -> Iterator[Prepare]:
 def _torch_trial(
     network: list[Conv], size: tuple[int, int, int, int], precision: str, options: Options
 ) -> Trial:
-    functional = need("torch.nn.functional")
     weights = [
         (
             random_tensor(
@@ -147,21 +146,25 @@ def _torch_trial(
         for conv in network
     ]
     frame = random_tensor(size, precision, options.device)
+    return latency_trial(
+        lambda call: apply(network, weights, frame), options.device, graph=options.launch == "graph"
+    )
 
-    def work(call: int) -> object:
-        image, kept = frame, []
-        for conv, (weight, bias) in zip(network, weights, strict=True):
-            kept += [image] * conv.keep
-            image = functional.conv2d(image, weight, bias, padding=1)
-            if conv.relu:
-                image = functional.relu(image)
-            if conv.add:
-                image = image + kept.pop()
-            if conv.shuffle > 1:
-                image = functional.pixel_shuffle(image, conv.shuffle)
-        return image
 
-    return latency_trial(work, options.device, graph=options.launch == "graph")
+def apply(network: list[Conv], weights: list[tuple[Tensor, Tensor]], frame: Tensor) -> Tensor:
+    """Return what a network makes of a frame ``[1, 3, height, width]``; `weights`: weight and bias per layer."""
+    functional = need("torch.nn.functional")
+    image, kept = frame, []
+    for conv, (weight, bias) in zip(network, weights, strict=True):
+        kept += [image] * conv.keep
+        image = functional.conv2d(image, weight, bias, padding=1)
+        if conv.relu:
+            image = functional.relu(image)
+        if conv.add:
+            image = image + kept.pop()
+        if conv.shuffle > 1:
+            image = functional.pixel_shuffle(image, conv.shuffle)
+    return image
 
 
 def _provider(options: Options) -> str:

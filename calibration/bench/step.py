@@ -12,7 +12,8 @@ from calibration.bench.transformer import StepBatch, Transformer, causal_mask
 REQUIRES = ("torch",)
 
 Sizes = list[tuple[int, int, int, int]]
-"""(batch, context, chunk, prefix): decoding sequences and tokens of each; new tokens of a prompt and those before."""
+"""(batch, context, chunk, prefix): decoding sequences and the tokens that each has before the new one; new tokens of
+a prompt and those before them."""
 
 DECODE: dict[str, Sizes] = {
     "cpu": [

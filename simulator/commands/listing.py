@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
 
-from devices.catalogue import load_profile, profile_names
+from devices.catalogue import PROFILE_KINDS, load_profile, profile_names
 from devices.document import read_document
 from devices.errors import InputError
-from devices.profiles import GpuProfile, StorageProfile
+from devices.phones import SocProfile
+from devices.profiles import GpuProfile, LinkProfile, StorageProfile
 from devices.quantity import format_quantity
 from simulator.commands.scenarios import FOLDER, scenario_names
 from simulator.experiments.run_store import to_json
@@ -84,21 +85,25 @@ def _policies() -> Rows:
 
 def _devices() -> Rows:
     rows = []
-    for kind in ("gpu", "storage", "link"):
+    for kind in PROFILE_KINDS:
         for name in profile_names(kind):
             profile = load_profile(name)
             if isinstance(profile, GpuProfile):
                 size, rate = profile.memory_bytes, profile.memory_bandwidth_bytes_per_s
             elif isinstance(profile, StorageProfile):
                 size, rate = profile.capacity_bytes, profile.read_bandwidth_bytes_per_s
-            else:
+            elif isinstance(profile, LinkProfile):
                 size, rate = 0.0, profile.bandwidth_bytes_per_s
+            elif isinstance(profile, SocProfile):
+                size, rate = profile.on_chip_bytes, profile.memory_bandwidth_bytes_per_s
+            else:
+                size, rate = 0.0, 0.0
             rows.append(
                 {
                     "kind": kind,
                     "name": name,
                     "capacity": format_quantity(size, "B") if size else "",
-                    "bandwidth": format_quantity(rate, "B/s"),
+                    "bandwidth": format_quantity(rate, "B/s") if rate else "",
                     "title": profile.title,
                 }
             )

@@ -16,6 +16,7 @@ from simulator.core.errors import CoreError
 from simulator.core.event_log import EventLog, LogEntry
 from simulator.core.records import TEXT, Table
 from simulator.core.streams import Streams
+from simulator.core.tandem import Tandem
 from simulator.core.transfer import Transfer
 from simulator.core.waiting import with_timeout
 
@@ -37,6 +38,7 @@ __all__ = [
     "LogEntry",
     "Streams",
     "Table",
+    "Tandem",
     "TraceBandwidth",
     "Transfer",
     "UniformBandwidth",

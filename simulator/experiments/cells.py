@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from devices.errors import Fault, InputError
 from devices.sourced import unknown_name
@@ -109,10 +109,14 @@ def read_cells(
                 raise InputError(Fault(message, file=str(path), line=1, column=1))
             for record in reader:
                 row: dict[str, Any] = {}
-                wrong = [("", f"has more fields than the header: {record[None]}")] if None in record else []
-                for name, field in record.items():
+                wrong: list[tuple[str, str]] = []
+                for key, field in cast(dict[str | None, Any], record).items():
+                    if key is None:  # with a list, where a row is longer than the header
+                        wrong.append(("", f"has more fields than the header: {field}"))
+                        continue
+                    name: str = key
                     reads = columns.get(name) or optional.get(name)
-                    text = (field or "").strip() if name is not None else ""
+                    text = (field or "").strip()
                     if reads is None:
                         row[name] = text
                     elif text or name in columns:

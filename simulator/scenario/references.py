@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devices.catalogue import load_profile, nearest_version, profile_names
+from devices.catalogue import PROFILE_KINDS, load_profile, nearest_version, profile_names
 from devices.document import Path_
-from devices.profiles import GpuProfile, LinkProfile, StorageProfile
 from devices.quantity import nearest
 from devices.sourced import unknown_name
 from simulator.serving.engines import engine_names
@@ -197,7 +196,7 @@ def _kind(profile: Any) -> str | None:
     """Return the kind of a catalogue profile; None where there is no such profile."""
     if not isinstance(profile, str) or profile not in profile_names():
         return None
-    kinds = {GpuProfile: "gpu", StorageProfile: "storage", LinkProfile: "link"}
+    kinds = {cls: kind for kind, cls in PROFILE_KINDS.items()}
     return kinds[type(load_profile(profile))]
 
 

@@ -57,13 +57,14 @@ class DeviceSpec:
     capacity: Bytes | None = None
     """Storage: capacity of the whole device instead of the profile's."""
     bandwidth: BytesPerSecond | BandwidthTrace | BandwidthUniform | None = None
-    """Storage: read bandwidth of the whole device instead of the profile's; constant or varying."""
+    """Storage: read bandwidth instead of the profile's, constant or varying: of the whole device, or of each
+    GPU's path where each has its own (DRAM over PCIe)."""
     write_bandwidth: BytesPerSecond | None = None
-    """Storage: write bandwidth of the whole device instead of the profile's."""
+    """Storage: write bandwidth instead of the profile's, counted as `bandwidth` is."""
     latency: Seconds | None = None
     """Storage: delay before the first byte of a transfer instead of the profile's."""
     link: str | None = None
-    """Storage: name of the link that every transfer crosses; the narrower of the two sets the rate."""
+    """Storage: name of the link that every transfer crosses and shares with the other devices behind it."""
 
 
 @dataclass(frozen=True, slots=True)

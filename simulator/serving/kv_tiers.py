@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from simulator.core import Transfer
-from simulator.serving.storage import StorageDevice
+from simulator.serving.storage import AnyTransfer, StorageDevice
 
 Segment = tuple[int, int]
 """A run of stored prefix blocks in one tier: (tier index, blocks)."""
@@ -112,7 +111,7 @@ class KvTiers:
         tier = self.tiers[index]
         self._writing.update(block for block, _ in blocks)
 
-        def stored(_transfer: Transfer) -> None:
+        def stored() -> None:
             evicted = []
             for block, size in blocks:
                 self._writing.discard(block)
@@ -174,7 +173,7 @@ class Load:
         self._port = port
         self._on_done = on_done
         self._before = 0
-        self._transfer: Transfer | None = None
+        self._transfer: AnyTransfer | None = None
         self._tier_index = -1
         self._pending: list[Segment] = tail_pieces(segments, tokens, tiers.block_tokens)
         self._next()
@@ -189,7 +188,7 @@ class Load:
             self._arrived,
         )
 
-    def _arrived(self, transfer: Transfer) -> None:
+    def _arrived(self) -> None:
         index, tokens = self._pending.pop()
         self._account(index, tokens)
         self._before += tokens
@@ -228,9 +227,8 @@ class Load:
             if tokens <= reach:
                 break
             share = min(size, self._whole(tokens - reach))
-            channel = self.tiers.tiers[index].reader(self._port)
-            rest_s += channel.estimate_s(
-                share * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes
+            rest_s += self.tiers.tiers[index].estimate_s(
+                self._port, share * self.tiers.token_bytes, self.io_chunk_tokens * self.tiers.token_bytes
             )
             reach += size
         wanted = min(self._whole(tokens - self._before), self._pending[-1][1])
@@ -274,7 +272,7 @@ class Load:
             return
         index, _ = self._pending[-1]
         self._account(index, self.loaded_tokens() - self._before)
-        transfer.cancel()
+        self.tiers.tiers[index].cancel(self._port, transfer)
         self._transfer = None
         self._pending.clear()
 

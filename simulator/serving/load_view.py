@@ -66,9 +66,8 @@ class AdmissionView:
         for index, tokens in reversed(
             tail_pieces(self._segments, self.stored_tokens - start, tiers.block_tokens)
         ):
-            channel = tiers.tiers[index].reader(self._port)
-            total_s += channel.estimate_s(
-                tokens * tiers.token_bytes, operation_bytes, idle=idle, after_s=total_s
+            total_s += tiers.tiers[index].estimate_s(
+                self._port, tokens * tiers.token_bytes, operation_bytes, idle=idle, after_s=total_s
             )
         return total_s
 

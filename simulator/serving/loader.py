@@ -69,8 +69,9 @@ class Loader:
         if sequence.position < sequence.stored_tokens - load.loaded_tokens():
             load.limit(sequence.stored_tokens - sequence.position)
             return False
+        delay_s = self._cost.engine.kv_load_overhead_s if load.loaded_tokens() else 0.0
         self.end(sequence)
-        self._hand_over(sequence)
+        self._hand_over(sequence, delay_s)
         return True
 
     def end(self, sequence: Sequence) -> None:
@@ -125,9 +126,9 @@ class Loader:
         if rest_s > 1e-9:
             self._env.call_at(self._env._now + rest_s, lambda: self._gate(sequence))
         else:
-            self._hand_over(sequence)
+            self._hand_over(sequence, cost.engine.kv_load_overhead_s)
 
-    def _hand_over(self, sequence: Sequence) -> None:
+    def _hand_over(self, sequence: Sequence, delay_s: float) -> None:
         """The prefix is complete: what follows it may be computed once the engine has taken it over."""
         sequence.position = sequence.stored_tokens
         sequence.compute_to = sequence.prefill_to
@@ -138,4 +139,4 @@ class Loader:
             sequence.join_call = None
             self._on_ready(sequence)
 
-        sequence.join_call = self._env.call_at(self._env._now + self._cost.engine.kv_load_overhead_s, ready)
+        sequence.join_call = self._env.call_at(self._env._now + delay_s, ready)

@@ -6,7 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from devices.profiles import StorageProfile
-from simulator.core import Channel, Environment, Transfer
+from simulator.core import Channel, Environment, Tandem, Transfer
+
+Path = tuple[Channel, ...]
+"""Channels that a transfer needs at once: the device's own, and the link's if there is one."""
+
+AnyTransfer = Transfer | Tandem
+"""A transfer over a path of one channel, or of several."""
 
 
 class StorageDevice:
@@ -19,12 +25,14 @@ class StorageDevice:
     name
         Name in the scenario.
     profile
-        What the device can do.
+        What one unit of the device can do.
+    count
+        Units striped together, for their power.
     capacity_bytes
         Room for KV.
-    read_channels, write_channels
-        One channel, or one per port where each GPU group has its own path; the same objects for both
-        directions where the device is half duplex.
+    readers, writers
+        One path, or one per port where each GPU group has its own; a half-duplex device has the same channel in
+        both.
     write_factor
         Channel work per written byte: above 1 where a half-duplex device writes more slowly than it reads.
     """
@@ -34,17 +42,19 @@ class StorageDevice:
         env: Environment,
         name: str,
         profile: StorageProfile,
+        count: int,
         capacity_bytes: float,
-        read_channels: list[Channel],
-        write_channels: list[Channel],
+        readers: list[Path],
+        writers: list[Path],
         write_factor: float = 1.0,
     ) -> None:
         self.env = env
         self.name = name
         self.profile = profile
+        self.count = count
         self.capacity_bytes = capacity_bytes
-        self._readers = read_channels
-        self._writers = write_channels
+        self._readers = readers
+        self._writers = writers
         self._write_factor = write_factor
         self._held: OrderedDict[int, float] = OrderedDict()
         self.held_bytes = 0.0
@@ -53,6 +63,10 @@ class StorageDevice:
         """Bytes that transfers from the device have moved."""
         self.written_bytes = 0.0
         """Bytes that transfers to the device have moved."""
+        ports = len(readers)
+        self._open = [0] * ports  # transfers under way, by port
+        self._since_s = [0.0] * ports
+        self._busy_s = [0.0] * ports
 
     def __contains__(self, block: int) -> bool:
         return block in self._held
@@ -60,24 +74,58 @@ class StorageDevice:
     def __len__(self) -> int:
         return len(self._held)
 
-    def reader(self, port: int) -> Channel:
-        """Return the channel that reads of GPU group `port` use."""
-        return self._readers[port % len(self._readers)]
-
     def read(
-        self, port: int, n_bytes: float, operation_bytes: float, on_done: Callable[[Transfer], None]
-    ) -> Transfer:
-        """Start a read of `n_bytes` in operations of `operation_bytes`."""
-        return self.reader(port).transfer(n_bytes, operation_bytes=operation_bytes, on_done=on_done)
+        self, port: int, n_bytes: float, operation_bytes: float, on_done: Callable[[], None]
+    ) -> AnyTransfer:
+        """Start a read of `n_bytes` in operations of `operation_bytes`; it can be stopped with `cancel`."""
+        return self._start(self._readers, port, n_bytes, operation_bytes, on_done)
 
     def write(
-        self, port: int, n_bytes: float, operation_bytes: float, on_done: Callable[[Transfer], None]
-    ) -> Transfer:
+        self, port: int, n_bytes: float, operation_bytes: float, on_done: Callable[[], None]
+    ) -> AnyTransfer:
         """Start a write of `n_bytes` in operations of `operation_bytes`."""
-        channel = self._writers[port % len(self._writers)]
         self.written_bytes += n_bytes
         factor = self._write_factor
-        return channel.transfer(n_bytes * factor, operation_bytes=operation_bytes * factor, on_done=on_done)
+        return self._start(self._writers, port, n_bytes * factor, operation_bytes * factor, on_done)
+
+    def _start(
+        self,
+        paths: list[Path],
+        port: int,
+        n_bytes: float,
+        operation_bytes: float,
+        on_done: Callable[[], None],
+    ) -> AnyTransfer:
+        port %= len(paths)
+        if not self._open[port]:
+            self._since_s[port] = self.env.now
+        self._open[port] += 1
+
+        def done(_transfer: AnyTransfer) -> None:
+            self._ended(port)
+            on_done()
+
+        path = paths[port]
+        if len(path) == 1:
+            return path[0].transfer(n_bytes, operation_bytes=operation_bytes, on_done=done)
+        return Tandem(path, n_bytes, operation_bytes, done)
+
+    def cancel(self, port: int, transfer: AnyTransfer) -> None:
+        """Stop a read before its end."""
+        transfer.cancel()
+        self._ended(port % len(self._readers))
+
+    def _ended(self, port: int) -> None:
+        self._open[port] -= 1
+        if not self._open[port]:
+            self._busy_s[port] += self.env.now - self._since_s[port]
+
+    def estimate_s(
+        self, port: int, n_bytes: float, operation_bytes: float, idle: bool = False, after_s: float = 0.0
+    ) -> float:
+        """Return how long a new read would take; see `Channel.estimate_s`."""
+        path = self._readers[port % len(self._readers)]
+        return max(channel.estimate_s(n_bytes, operation_bytes, idle, after_s) for channel in path)
 
     def touch(self, block: int) -> None:
         """Mark a block as just used."""
@@ -100,14 +148,13 @@ class StorageDevice:
         return evicted
 
     def busy_s(self) -> float:
-        """Time during which at least one transfer ran; averaged over ports where there are several, in s."""
-        channels = {id(channel): channel for channel in self._readers + self._writers}
-        ports = max(len(self._readers), len(self._writers))
-        return sum(channel.busy_s for channel in channels.values()) / ports
+        """Time with at least one transfer under way, reading or writing; the mean over ports, in s."""
+        now = self.env.now
+        running = sum(now - since for since, n in zip(self._since_s, self._open, strict=True) if n)
+        return (sum(self._busy_s) + running) / len(self._busy_s)
 
     def energy_j(self) -> float:
         """Return the energy up to now: idle power always, active power on top while transfers run, in J."""
-        now = self.env.now
         profile = self.profile
-        busy = min(self.busy_s(), now)
-        return profile.idle_w * now + (profile.active_w - profile.idle_w) * busy
+        extra_w = profile.active_w - profile.idle_w
+        return self.count * (profile.idle_w * self.env.now + extra_w * self.busy_s())

@@ -20,6 +20,7 @@ from simulator.core import (
     UniformBandwidth,
 )
 from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec
+from simulator.serving.storage import Path as ChannelPath
 from simulator.serving.storage import StorageDevice
 
 BandwidthSpec = float | BandwidthTrace | BandwidthUniform
@@ -27,20 +28,21 @@ BandwidthSpec = float | BandwidthTrace | BandwidthUniform
 
 
 def build_bandwidth(
-    spec: BandwidthSpec, name: str, streams: Streams, resolve: Callable[[str], Path]
+    spec: BandwidthSpec, name: str, streams: Streams, resolve: Callable[[str], Path], factor: float = 1.0
 ) -> Bandwidth:
-    """Return the bandwidth over time that a scenario describes; `name` is that of the device, for its stream."""
+    """Return `factor` times the bandwidth that a scenario describes; `name` is that of the device's stream."""
     if isinstance(spec, BandwidthUniform):
-        return UniformBandwidth(spec.low, spec.high, spec.period, streams.stream(f"{name}/bandwidth"))
+        rng = streams.stream(f"{name}/bandwidth")
+        return UniformBandwidth(spec.low * factor, spec.high * factor, spec.period, rng)
     if isinstance(spec, BandwidthTrace):
         times, values = (
             (spec.times, spec.values) if spec.path is None else read_bandwidth(resolve(spec.path), spec.path)
         )
         try:
-            return TraceBandwidth(times[:-1], values, times[-1])
+            return TraceBandwidth(times[:-1], [value * factor for value in values], times[-1])
         except CoreError as error:
             raise InputError(Fault(str(error), f"devices.{name}.bandwidth")) from error
-    return ConstantBandwidth(spec)
+    return ConstantBandwidth(spec * factor)
 
 
 def read_bandwidth(path: Path, shown: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -80,74 +82,66 @@ def read_bandwidth(path: Path, shown: str) -> tuple[tuple[float, ...], tuple[flo
     return tuple(times), tuple(values[:-1])
 
 
+def build_link(
+    env: Environment, name: str, spec: LinkSpec, streams: Streams, resolve: Callable[[str], Path]
+) -> tuple[Channel, Channel]:
+    """Build the channels of a link, there and back; the same one twice where it is half duplex."""
+    profile = load_profile(spec.profile)
+    if not isinstance(profile, LinkProfile):
+        raise TypeError(f"{spec.profile} is not a link")
+    bandwidth = build_bandwidth(spec.bandwidth or profile.bandwidth_bytes_per_s, name, streams, resolve)
+    latency_s = profile.latency_s if spec.latency is None else spec.latency
+    there = Channel(env, bandwidth, latency_s, profile.per_operation_s, name)
+    if profile.duplex == "half":
+        return there, there
+    return there, Channel(env, bandwidth, latency_s, profile.per_operation_s, f"{name}/back")
+
+
 def build_storage(
     env: Environment,
     name: str,
     spec: DeviceSpec,
-    links: Mapping[str, LinkSpec],
-    link_channels: dict[str, tuple[Channel, Channel]],
+    links: Mapping[str, tuple[Channel, Channel]],
     ports: list[int],
     streams: Streams,
     resolve: Callable[[str], Path],
 ) -> StorageDevice:
     """Build one storage device.
 
-    A device behind a link moves data at the rate of the narrower of the two: over the link's own channel, which
-    it shares with every other such device, where the link is the narrower one, over its own channel otherwise.
+    Every transfer of a device behind a link occupies both, the device's channel and the link's (see `Tandem`).
 
     Parameters
     ----------
-    link_channels
-        Channels of links that are built already; this function adds to it.
+    links
+        Channels of the scenario's links, there and back.
     ports
-        GPUs per port, for devices of which each GPU has its own.
+        GPUs per port, for devices of which each GPU has its own path.
     """
     profile = load_profile(spec.profile)
     if not isinstance(profile, StorageProfile):
         raise TypeError(f"{spec.profile} is not a storage device")
     count = spec.count or 1
     latency_s = profile.latency_s if spec.latency is None else spec.latency
-    per_operation_s = profile.per_operation_s / count
     capacity = profile.capacity_bytes * count if spec.capacity is None else spec.capacity
     write_bytes_per_s = spec.write_bandwidth or profile.write_bandwidth_bytes_per_s * count
     read_spec = spec.bandwidth or profile.read_bandwidth_bytes_per_s * count
+    there, back = links[spec.link] if spec.link is not None else (None, None)
 
-    if spec.link is not None:
-        read = build_bandwidth(read_spec, name, streams, resolve)
-        link = links[spec.link]
-        link_profile = load_profile(link.profile)
-        assert isinstance(link_profile, LinkProfile)
-        link_bandwidth = build_bandwidth(
-            link.bandwidth or link_profile.bandwidth_bytes_per_s, spec.link, streams, resolve
-        )
-        latency_s += link_profile.latency_s if link.latency is None else link.latency
-        if link_bandwidth.mean_bytes_per_s <= read.mean_bytes_per_s:
-            if spec.link not in link_channels:
-                there = Channel(env, link_bandwidth, latency_s, link_profile.per_operation_s, spec.link)
-                back = (
-                    Channel(env, link_bandwidth, latency_s, link_profile.per_operation_s, spec.link)
-                    if link_profile.duplex == "full"
-                    else there
-                )
-                link_channels[spec.link] = (there, back)
-            there, back = link_channels[spec.link]
-            return StorageDevice(env, name, profile, capacity, [there], [back])
-
-    groups = ports if profile.attachment == "per_gpu" else [1]
-    readers, writers = [], []
+    readers: list[ChannelPath] = []
+    writers: list[ChannelPath] = []
     factor = 1.0
+    groups = ports if profile.attachment == "per_gpu" else [1]
     for port, gpus in enumerate(groups):
         label = f"{name}/{port}" if len(groups) > 1 else name
-        if isinstance(read_spec, BandwidthTrace | BandwidthUniform):
-            read = build_bandwidth(read_spec, label, streams, resolve)
-        else:
-            read = ConstantBandwidth(read_spec * gpus)
-        reader = Channel(env, read, latency_s, per_operation_s / gpus, label)
-        readers.append(reader)
+        # The GPUs of a group load their own shares of the KV over their own paths at the same time.
+        read = build_bandwidth(read_spec, label, streams, resolve, gpus)
+        per_operation_s = profile.per_operation_s / (count * gpus)
+        reader = writer = Channel(env, read, latency_s, per_operation_s, label)
         if profile.duplex == "full":
             write = ConstantBandwidth(write_bytes_per_s * gpus)
-            writers.append(Channel(env, write, latency_s, per_operation_s / gpus, f"{label}/write"))
+            writer = Channel(env, write, latency_s, per_operation_s, f"{label}/write")
         else:
-            writers.append(reader)
             factor = read.mean_bytes_per_s / (write_bytes_per_s * gpus)
-    return StorageDevice(env, name, profile, capacity, readers, writers, factor)
+        readers.append((reader,) if there is None else (reader, there))
+        writers.append((writer,) if back is None else (writer, back))
+    return StorageDevice(env, name, profile, count, capacity, readers, writers, factor)

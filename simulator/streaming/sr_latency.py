@@ -94,7 +94,12 @@ def sr_latency_s(soc: SocProfile, network: Network, width: int, height: int, pre
         known = ", ".join(soc.precisions)
         raise InputError(Fault(f"{soc.name} has no rate for precision {precision!r}; allowed: {known}"))
     work = sr_work(
-        network.layers, width, height, used, soc.on_chip_bytes, output_pixels=width * height * network.scale**2
+        network.layers,
+        width,
+        height,
+        used,
+        soc.on_chip_bytes,
+        output_pixels=width * height * network.scale**2,
     )
     return work.latency_s(
         overhead_s=soc.overhead_s,

@@ -59,7 +59,9 @@ def engine():
     )
 
 
-FIT = EngineFit(gemm_efficiency=0.5, attention_efficiency=0.25, memory_efficiency=0.8)
+FIT = EngineFit(
+    gemm_efficiency=0.5, fp8_gemm_efficiency=0.4, attention_efficiency=0.25, memory_efficiency=0.8
+)
 
 
 def tiny_cost(gpu, engine, **fields):
@@ -70,7 +72,7 @@ def test_one_step_by_hand(gpu, engine):
     cost = tiny_cost(gpu, engine)
     # overheads; output layer 100 * 8 * 2 bytes at 800 B/s
     assert cost.fixed_s == pytest.approx(0.5 + 2 * 0.125 + 1600 / 800)
-    assert cost.sampled_s == pytest.approx(2 * 800 / 5000)
+    assert cost.sampled_s == pytest.approx(engine.sequence_overhead_s + 2 * 800 / 5000)
     # KV of a token: 2 * 2 layers * 2 heads * 2 * 2 bytes = 32 bytes at 800 B/s
     assert cost.alpha_s == pytest.approx(32 / 800)
     # a pair: 4 * 2 layers * 4 heads * 2 = 64 FLOP at 2,500 FLOP/s
