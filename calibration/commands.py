@@ -134,7 +134,7 @@ def shape_of(text: str) -> ModelSpec:
         key, _, value = entry.partition("=")
         if key not in SHAPE_KEYS:
             near = nearest(key, SHAPE_KEYS)
-            faults.append(f"unknown key {key!r}" + (f", did you mean {near}?" if near else ""))
+            faults.append(f"unknown key {key!r}" + (f"; nearest: {near}" if near else ""))
         elif not value.isdecimal() or not int(value):
             faults.append(f"{key} must be a whole number of at least 1, not {value!r}")
         else:

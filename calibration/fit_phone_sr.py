@@ -175,8 +175,8 @@ def fit_soc(rows: Sequence[Row], soc: Soc, bootstraps: int = 40) -> SocFit:
         samples.append(_search(sample, works, soc, start=constants))
     intervals = {
         name: (
-            min(value, float(np.quantile([sample[name] for sample in samples], 0.05))),
-            max(value, float(np.quantile([sample[name] for sample in samples], 0.95))),
+            min(value, float(np.quantile([value, *(sample[name] for sample in samples)], 0.05))),
+            max(value, float(np.quantile([value, *(sample[name] for sample in samples)], 0.95))),
         )
         for name, value in constants.items()
     }

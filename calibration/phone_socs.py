@@ -275,7 +275,10 @@ def scaled_file(name: str, constants: Mapping[str, Mapping[str, float]]) -> str:
         return "".join(f"{' ' * indent}{key}: {text}\n" for key, text in lines.items())
 
     def rate(constant: str, scale: float, unit: str, indent: int = 4) -> str:
-        note = f"That of {soc.base} over {soc.slowdown:.2f}, the geometric mean slowdown of four tests, SR not among them"
+        note = (
+            f"That of {soc.base} over {soc.slowdown:.2f}, "
+            "the geometric mean slowdown of four tests, SR not among them"
+        )
         return entry(indent, base[constant] / soc.slowdown * scale, unit, power=-1, note=note)
 
     overhead = entry(

@@ -20,7 +20,7 @@ from devices.errors import InputError, SimulatorError
 LISTS = ("policies", "devices", "models", "engines", "scenarios", "metrics", "plots")
 """What `hetsim list` can show."""
 
-STUDIES = ("cake", "serving")
+STUDIES = ("cake", "serving", "phone_sr")
 """Published tables that `hetsim reproduce` can show beside ours."""
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -7,6 +7,7 @@ cache (see `copies`), because in a real step weights and KV cache come from memo
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +21,10 @@ COLD_BYTES = 256 * 2**20
 """Buffers that are gone round have this size together: several times the last-level cache of any one device."""
 
 MOST_COPIES = 128
-"""Buffers at most, and thereby calls in one captured graph."""
+"""Buffers at most."""
+
+MOST_CALLS = 2000
+"""Calls of one trial at most."""
 
 Work = Callable[[int], object]
 """Something to time; its argument is the number of the call."""
@@ -47,18 +51,24 @@ def latency_trial(
     Parameters
     ----------
     rounds
-        Calls until `work` meets the same buffers again: a trial makes at least as many, or a multiple.
+        Calls until `work` meets the same buffers again.
     graph
-        On a GPU: capture the calls in a CUDA graph first, so that launching them costs nothing.
+        On a GPU: capture the calls, a whole number of rounds, in a CUDA graph first, so that launching them costs
+        nothing.
     """
+    number = itertools.count()  # trials go on where the last one ended: no buffer is met early
     timer = _cuda_timer() if device == "cuda" else _wall_timer(now)
-    timer(work, 1)  # what only a first call pays: code generation, autotuning, page faults
-    once = timer(work, 1)
-    calls = rounds * max(1, math.ceil(SHORTEST_S / max(once * rounds, 1e-9)))
+
+    def numbered(_: int) -> None:
+        work(next(number))
+
+    timer(numbered, 1)  # what only a first call pays: code generation, autotuning, page faults
+    calls = math.ceil(SHORTEST_S / max(timer(numbered, 1), SHORTEST_S / MOST_CALLS))
     if device == "cuda" and graph:
+        calls = math.ceil(calls / rounds) * rounds
         replay = _captured(work, calls)
         return lambda: timer(replay, 1) / calls
-    return lambda: timer(work, calls) / calls
+    return lambda: timer(numbered, calls) / calls
 
 
 def _wall_timer(now: Callable[[], float]) -> Callable[[Work, int], float]:

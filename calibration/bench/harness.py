@@ -150,9 +150,8 @@ def load_benches(names: Sequence[str]) -> list[Bench]:
     unknown = [name for name in names if name not in {*BENCHES, "all"}]
     if unknown:
         known = ("all", *BENCHES)
-        raise InputError(
-            [Fault(f"{unknown_name('benchmark', name, known)}: {', '.join(known)}") for name in unknown]
-        )
+        command = "hetsim calibrate --help"
+        raise InputError([Fault(unknown_name("benchmark", name, known, command)) for name in unknown])
     wanted = [name for name in BENCHES if name in names or "all" in names]
     benches = [cast(Bench, importlib.import_module(f"calibration.bench.{name}")) for name in wanted]
     for package in sorted({package for bench in benches for package in bench.REQUIRES}):

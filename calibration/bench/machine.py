@@ -94,8 +94,11 @@ def software(device: str) -> list[str]:
             found.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
-    if _installed("torch"):
+    try:
         torch = importlib.import_module("torch")
+    except ImportError:  # copies, storage and network do without
+        pass
+    else:
         if device == "cuda":
             found.append(f"CUDA {torch.version.cuda}")
         else:
@@ -131,11 +134,3 @@ def shown_command(command: Sequence[str]) -> str:
 
 def _last_part(text: str) -> str:
     return Path(text).name or "."
-
-
-def _installed(package: str) -> bool:
-    try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

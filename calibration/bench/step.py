@@ -72,13 +72,8 @@ def session(options: Options) -> Iterator[Prepare]:
     """Prepare steps; one model at a time is in memory."""
     torch = need("torch")
     shapes = {shape.name: shape for shape in options.shapes}
-    longest = max(
-        (
-            int(max(parameters["context_tokens"], _sum(parameters, "chunk_tokens", "prefix_tokens"))) + 1
-            for _, parameters in grid(options)
-        ),
-        default=1,
-    )
+    sizes = (*DECODE[options.device], *PREFILL[options.device], *MIXED[options.device])
+    longest = max(max(context + 1, chunk + prefix) for _, context, chunk, prefix in sizes)
     models: list[Transformer] = []
 
     def model(name: str, precision: str) -> Transformer:
@@ -111,7 +106,3 @@ def session(options: Options) -> Iterator[Prepare]:
 def _kv_bytes(per_token: float, batch: int, context: int, chunk: int, prefix: int, precision: str) -> float:
     """KV cache of a step; `per_token` is at 16 bits."""
     return per_token * (2 if precision == "fp32" else 1) * (batch * (context + 1) + chunk + prefix)
-
-
-def _sum(parameters: Parameters, *keys: str) -> float:
-    return sum(float(parameters[key]) for key in keys)

@@ -51,5 +51,21 @@ def serving(cells: Path | None) -> Answer:
     return rows, lambda: report_serving(rows), fallbacks(rows)
 
 
-STUDY: dict[str, Callable[[Path | None], Answer]] = {"cake": cake, "serving": serving}
+def phone_sr(cells: Path | None) -> Answer:
+    """Reproduce published latencies of super-resolution on phones."""
+    from simulator.experiments.reproduce_phone_sr import (  # noqa: PLC0415 (slow imports)
+        notes,
+        report_phone_sr,
+        reproduce_phone_sr,
+    )
+
+    rows = reproduce_phone_sr(cells)
+    return rows, lambda: report_phone_sr(rows), notes(rows)
+
+
+STUDY: dict[str, Callable[[Path | None], Answer]] = {
+    "cake": cake,
+    "serving": serving,
+    "phone_sr": phone_sr,
+}
 """Studies by name."""

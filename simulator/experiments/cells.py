@@ -110,11 +110,11 @@ def read_cells(
             for record in reader:
                 row: dict[str, Any] = {}
                 wrong: list[tuple[str, str]] = []
-                for key, field in cast(dict[str | None, Any], record).items():
+                for key, field in cast(dict[Any, Any], record).items():
                     if key is None:  # with a list, where a row is longer than the header
                         wrong.append(("", f"has more fields than the header: {field}"))
                         continue
-                    name: str = key
+                    name = str(key)
                     reads = columns.get(name) or optional.get(name)
                     text = (field or "").strip()
                     if reads is None:
@@ -124,9 +124,9 @@ def read_cells(
                             row[name] = reads(text)
                         except ValueError as error:
                             wrong.append((name, str(error)))
-                if not wrong and (message := check(row)):
-                    wrong.append(("", message))
-                faults += [Fault(message, name, str(path), reader.line_num, 1) for name, message in wrong]
+                if not wrong and (fault := check(row)):
+                    wrong.append(("", fault))
+                faults += [Fault(message, where, str(path), reader.line_num, 1) for where, message in wrong]
                 rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(Fault(f"cannot be read: {error}", file=str(path))) from error

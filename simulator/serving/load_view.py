@@ -47,6 +47,16 @@ class AdmissionView:
         self.step_tokens = step_tokens
         self.io_chunk_tokens = io_chunk_tokens
 
+    @property
+    def handover_s(self) -> float:
+        """Time that the engine takes to take over a prefix of which something was loaded, in s."""
+        return self._cost.engine.kv_load_overhead_s
+
+    @property
+    def rest_s(self) -> float:
+        """Time to prefill what follows the stored prefix, in steps of its own, in s."""
+        return self._cost.prefill_s(self.stored_tokens, self.prompt_tokens, self.step_tokens)
+
     def compute_s(self, end: int) -> float:
         """Time to prefill from the resident tokens up to `end` with every step to itself, in s."""
         return self._cost.prefill_s(self.resident_tokens, end, self.step_tokens)

@@ -289,7 +289,10 @@ class Replica:
             for sequence in tuple(line):
                 if run.left <= 0:
                     return
-                take = min(run.left, sequence.compute_to - sequence.position)
+                end = sequence.compute_to
+                if sequence.racing and end == sequence.stored_tokens and end - sequence.position <= run.left:
+                    end = sequence.prefill_to  # the front computes the whole prefix itself: it need not stop there
+                take = min(run.left, end - sequence.position)
                 pairs = chunk_pairs(sequence.position, take)
                 if not self._gives_up(sequence, take, pairs):
                     run.add(sequence, take, pairs)
@@ -301,9 +304,10 @@ class Replica:
         load, run, decodes = sequence.load, self._run, self._decodes
         assert load is not None
         missing = sequence.stored_tokens - sequence.position
+        completes = take >= missing
         view = RaceView(
             self.cost.step_s(run.new + take, len(decodes), decodes.context_tokens, run.pairs + pairs),
-            load.remaining_s(missing),
+            load.remaining_s(missing) + (self.cost.engine.kv_load_overhead_s if completes else 0.0),
         )
         if self.kv_loading.keep_computing(view):
             return False
@@ -364,9 +368,14 @@ class Replica:
             sequence.position += take * steps
             sequence.computed_tokens += take * steps
             if sequence.load is not None:
-                if not sequence.overlaps:
+                if not sequence.overlaps and sequence.position <= sequence.stored_tokens:
                     self._meet(sequence)
                     continue
+                if sequence.racing:  # the front has come past the whole prefix: nothing is taken over
+                    self._line(sequence).remove(sequence)
+                    sequence.compute_to = sequence.prefill_to
+                    sequence.racing = sequence.yields = False
+                    self._prefilling.append(sequence)
                 self._loader.end(sequence)
                 sequence.overlaps = False
             sequence.load_step_s = 0.0  # this run has paid for it

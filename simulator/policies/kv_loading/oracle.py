@@ -28,4 +28,7 @@ class Oracle(PlansOnce):
                 high = middle
         candidates = [split for split in (low - 1, low) if split >= view.resident_tokens]
         best = min(candidates, key=lambda split: max(view.compute_s(split), view.load_now_s(split)))
+        split_s = max(view.compute_s(best), view.load_now_s(best)) + view.handover_s + view.rest_s
+        if view.compute_s(view.prompt_tokens) <= split_s:
+            best = view.stored_tokens  # nothing to load, nothing to take over, one prompt in whole steps
         return LoadPlan(compute_to=best, load_from=best)

@@ -48,6 +48,14 @@ class LoadView(Protocol):
     def io_chunk_tokens(self) -> int:
         """Tokens per storage operation."""
 
+    @property
+    def handover_s(self) -> float:
+        """Time that the engine takes to take over a prefix of which something was loaded, in s."""
+
+    @property
+    def rest_s(self) -> float:
+        """Time to prefill what follows the stored prefix, in steps of its own, in s."""
+
     def compute_s(self, end: int) -> float:
         """Time to prefill from the resident tokens up to `end` with every step to itself, in s."""
 
@@ -67,7 +75,10 @@ class StepView(Protocol):
 
     @property
     def load_remaining_s(self) -> float:
-        """Time until the back pointer alone has loaded all that is missing, at the present rate, in s."""
+        """Time until the back pointer alone has loaded all that is missing, at the present rate, in s.
+
+        Where the step would complete the prefix without it, the time to take a loaded prefix over is included.
+        """
 
 
 class KvLoading(Protocol):

@@ -101,7 +101,8 @@ def check(lab: Any, setting: Setting) -> None:
     bound_s = single_s + step_s + operation_s + extra_s + slack
     assert ttft_s["cake"] <= bound_s, setting
     assert ttft_s["cake_with_fallback"] <= bound_s, setting
-    assert ttft_s["cake_with_fallback"] <= ttft_s["cake"] + slack, setting
+    # The fallback looks one step ahead: it does not see that a step over the prefix's end also begins the rest.
+    assert ttft_s["cake_with_fallback"] <= ttft_s["cake"] + step_s + slack, setting
     # Those that load something are never faster than the split to the token.
     assert ttft_s["oracle"] <= ttft_s["cake"] + slack, setting
     assert ttft_s["oracle"] <= ttft_s["io_only"] + slack, setting
