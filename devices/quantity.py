@@ -262,8 +262,8 @@ class Quantity:
 # machine built.
 Bytes = Annotated[float, Quantity("B", high=1e21)]
 """Amount of data, 0 to 1 ZB."""
-BytesPerSecond = Annotated[float, Quantity("B/s", high=1e18, above_low=True)]
-"""Bandwidth, above 0 (nothing would ever arrive) and up to 1 EB/s."""
+BytesPerSecond = Annotated[float, Quantity("B/s", low=1e-3, high=1e18)]
+"""Bandwidth, from 1 mB/s (with less nothing would ever arrive) up to 1 EB/s."""
 Seconds = Annotated[float, Quantity("s", high=1e12)]
 """Time, 0 to 1e12 s (some 30,000 years)."""
 Flops = Annotated[float, Quantity("FLOP/s", high=1e21)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,8 @@ from simulator.core import Environment, Streams, Table
 from simulator.metrics.summary import summarize
 from simulator.scenario.spec import Scenario
 from simulator.serving.build import build_service, replica_count, step_cost
-from simulator.serving.service import Feed, ServiceRuntime
+from simulator.serving.models import load_model
+from simulator.serving.service import FAILED, Feed, ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
 from simulator.serving.storage_build import build_link, build_storage
@@ -118,7 +119,7 @@ def simulate(
             if service.intervals is not None
         },
         devices=_totals(scenario, world, end_s),
-        notes=tuple(world.notes),
+        notes=(*world.notes, *_outcome_notes(scenario, world)),
     )
 
 
@@ -140,19 +141,19 @@ def _build(
 ) -> _World:
     requests = {name: build(spec, name, streams.stream, resolve) for name, spec in scenario.workloads.items()}
     links = {name: build_link(env, name, link, streams, resolve) for name, link in scenario.links.items()}
+    replicas = {
+        name: replica_count(service, scenario.devices[service.gpus])
+        for name, service in scenario.services.items()
+    }
+    ports = [
+        service.tensor_parallel for name, service in scenario.services.items() for _ in range(replicas[name])
+    ]
     storage: dict[str, StorageDevice] = {}
     for name, device in scenario.devices.items():
         if isinstance(load_profile(device.profile), StorageProfile):
-            users = [service for service in scenario.services.values() if name in service.kv_tiers]
-            ports = max(
-                (
-                    [service.tensor_parallel] * replica_count(service, scenario.devices[service.gpus])
-                    for service in users
-                ),
-                key=len,
-            )
             storage[name] = build_storage(env, name, device, links, ports, streams, resolve)
     services: dict[str, ServiceRuntime] = {}
+    first_port = 0
     for index, (name, service) in enumerate(scenario.services.items()):
         sizes = {
             requests[workload].hash_block_tokens: workload
@@ -178,7 +179,9 @@ def _build(
             scenario.record_intervals,
             step_by_step,
             costs.get(name) or step_cost(service, scenario.devices[service.gpus]),
+            first_port,
         )
+        first_port += replicas[name]
     world = _World(services, storage, [], [])
     for index, (name, spec) in enumerate(scenario.workloads.items()):
         stream = requests[name]
@@ -204,6 +207,23 @@ def _build(
                     f"{lost} prefix blocks were dropped before the start"
                 )
     return world
+
+
+def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
+    """Say what the figures alone would hide."""
+    for name, runtime in world.services.items():
+        records = runtime.records
+        failed = int((records.column("status") == FAILED).sum())
+        if failed:
+            yield f"services.{name}: {failed} requests are longer than the whole KV cache of a replica: failed"
+        model = load_model(scenario.services[name].model)
+        tokens = records.column("input_tokens") + records.column("output_tokens")
+        beyond = int((tokens > model.context_tokens).sum())
+        if beyond:
+            yield (
+                f"services.{name}: {beyond} requests exceed the {model.context_tokens} tokens of context that "
+                f"{model.name} was trained for; they are simulated all the same"
+            )
 
 
 def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, DeviceTotals]:

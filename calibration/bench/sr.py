@@ -76,14 +76,22 @@ NETWORKS = {
 """Networks by name, all for four times the width and height."""
 
 SCALE = 4
-HEAVY_PIXELS = 640 * 360
-"""Largest input that a CPU measures for networks of more than `HEAVY_PARAMETERS`."""
-HEAVY_PARAMETERS = 200_000
+CPU_MULTIPLY_ADDS = 60e9
+"""What a frame may cost at most on a CPU: a second or so."""
 
 
 def parameters_of(network: list[Conv]) -> int:
     """Return a network's weights and biases."""
     return sum(conv.outputs * (9 * conv.inputs + 1) for conv in network)
+
+
+def multiply_adds(network: list[Conv], pixels: int) -> int:
+    """Return the multiply-adds of a frame of so many pixels; what a shuffle enlarges costs accordingly more."""
+    total = 0
+    for conv in network:
+        total += 9 * conv.inputs * conv.outputs * pixels
+        pixels *= conv.shuffle**2
+    return total
 
 
 def grid(options: Options) -> list[tuple[str, Parameters]]:
@@ -109,9 +117,7 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
         for precision in (options.precisions if runtime == "torch" else ("fp32",))
         for network in networks
         for width, height in (QUICK_RESOLUTIONS if options.quick else RESOLUTIONS)
-        if options.device == "cuda"
-        or width * height <= HEAVY_PIXELS
-        or parameters_of(NETWORKS[network]) <= HEAVY_PARAMETERS
+        if options.device == "cuda" or multiply_adds(NETWORKS[network], width * height) <= CPU_MULTIPLY_ADDS
     ]
 
 

@@ -234,8 +234,13 @@ class StoredRun:
 
     def _frame(self, name: str) -> pandas.DataFrame:
         import pandas  # noqa: PLC0415 (slow import)
+        from pyarrow import ArrowException  # noqa: PLC0415
 
-        return pandas.read_parquet(self._file(name))
+        file = self._file(name)
+        try:
+            return pandas.read_parquet(file)
+        except (ArrowException, OSError) as error:
+            raise InputError(Fault(f"cannot be read: {error}", file=str(file))) from error
 
     def _file(self, name: str) -> Path:
         if "failure" in self.manifest:

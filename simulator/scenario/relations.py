@@ -24,6 +24,9 @@ from simulator.scenario.validation import validate
 from simulator.serving.models import load_model, model_names
 from simulator.workloads.spec import WorkloadSpec
 
+SHORTEST_DRAW_S = 1e-3
+"""Shortest time between two draws of a bandwidth: each one is kept, so that shorter ones would fill memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -82,8 +85,9 @@ def _bandwidth(path: Path_, bandwidth: float | BandwidthTrace | BandwidthUniform
     if isinstance(bandwidth, BandwidthUniform):
         if bandwidth.low > bandwidth.high:
             yield Problem((*path, "low"), f"{bandwidth.low:g} B/s is above high ({bandwidth.high:g} B/s)")
-        if bandwidth.period == 0:
-            yield Problem((*path, "period"), "is 0 s; allowed: above 0 s")
+        if bandwidth.period < SHORTEST_DRAW_S:
+            message = f"is {bandwidth.period:g} s; allowed: {SHORTEST_DRAW_S:g} s and more"
+            yield Problem((*path, "period"), message)
     if not isinstance(bandwidth, BandwidthTrace):
         return
     times, values = bandwidth.times, bandwidth.values
@@ -107,6 +111,8 @@ def _bandwidth(path: Path_, bandwidth: float | BandwidthTrace | BandwidthUniform
 
 
 def _parallelism(path: Path_, service: LlmService) -> Iterator[Problem]:
+    if service.background_share >= 1.0:
+        yield Problem((*path, "background_share"), "is 1: nothing is left for the service; allowed: below 1")
     if service.model not in model_names():
         return
     model, ranks = load_model(service.model), service.tensor_parallel

@@ -41,7 +41,7 @@ class BandwidthUniform:
     high: BytesPerSecond
     """Upper end of the distribution."""
     period: Seconds
-    """Time between two draws."""
+    """Time between two draws; at least 1 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class LlmService:
     block_tokens: Count = 16
     """Tokens per paged KV block."""
     prefix_cache: bool = True
-    """Keep KV blocks of finished requests in GPU memory and reuse them for equal prefixes."""
+    """Share KV blocks of equal prefixes in GPU memory and keep those of finished requests. Without it nothing is
+    ever evicted: tiers hold what was stored beforehand, or written through."""
     kv_tiers: tuple[str, ...] = ()
     """Storage devices that hold KV evicted from GPU memory, fastest first."""
     kv_write: Literal["write_back", "write_through"] = "write_back"
@@ -130,7 +131,7 @@ class LlmService:
     io_chunk_tokens: Count = 128
     """Tokens per storage operation."""
     background_share: Ratio = 0.0
-    """Share of every step's token budget that work outside this scenario takes."""
+    """Share of every step's token budget that work outside this scenario takes; below 1."""
     background_context_tokens: NonNegativeCount = 0
     """Context that each of those outside tokens attends to."""
     policies: LlmPolicies = field(default_factory=LlmPolicies)

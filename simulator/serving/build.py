@@ -15,7 +15,7 @@ from simulator.scenario.spec import DeviceSpec, LlmService
 from simulator.serving.engines import load_engine
 from simulator.serving.kv_cache import BlockPool
 from simulator.serving.kv_manager import KvManager
-from simulator.serving.kv_tiers import KvTiers
+from simulator.serving.kv_tiers import NAMESPACE, KvTiers
 from simulator.serving.memory import kv_capacity_blocks, weight_bits
 from simulator.serving.models import load_model
 from simulator.serving.replica import Replica
@@ -36,9 +36,6 @@ INTERVALS = {
     "energy_j": "d",
 }
 """Columns of the table of runs: what a replica did between two events."""
-
-NAMESPACE = 1 << 48
-"""Distance between the hash ids of two services that share a storage device."""
 
 
 def step_cost(service: LlmService, device: DeviceSpec) -> StepCost:
@@ -92,6 +89,7 @@ def build_service(
     record_intervals: bool,
     step_by_step: bool,
     cost: StepCost,
+    first_port: int,
 ) -> ServiceRuntime:
     """Build replicas, KV caches and router of one service.
 
@@ -103,6 +101,8 @@ def build_service(
         The scenario's storage devices by name.
     prefix_block_tokens
         Tokens per hash id of its workloads; 0 where they carry none.
+    first_port
+        Number of its first replica among those of all services: each has its own path to storage.
     """
     policies = service.policies
     batching: Batching = policies.batching  # type: ignore[assignment]
@@ -131,7 +131,8 @@ def build_service(
     replicas: list[Replica] = []
     runtime = ServiceRuntime(env, name, replicas, routing, tiers, engine.request_overhead_s)
     runtime.intervals = Table(INTERVALS) if record_intervals else None
-    for port in range(replica_count(service, device)):
+    for number in range(replica_count(service, device)):
+        port = first_port + number
         pool = BlockPool(
             kv_capacity_blocks(service, device),
             prefix_block_tokens // service.block_tokens,
@@ -153,7 +154,7 @@ def build_service(
         replicas.append(
             Replica(
                 env,
-                port,
+                number,
                 cost,
                 kv,
                 batching,
@@ -161,7 +162,7 @@ def build_service(
                 budget,
                 min(sequences, budget),
                 service.dequantisation_s_per_token,
-                streams.stream(f"{name}/batching/{port}"),
+                streams.stream(f"{name}/batching/{number}"),
                 runtime.finish,
                 runtime.intervals,
                 step_by_step,

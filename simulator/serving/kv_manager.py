@@ -95,7 +95,7 @@ class KvManager:
 
     def fits_alone(self, sequence: Sequence) -> bool:
         """Whether the request could ever be served: prompt and answer within the whole pool."""
-        tokens = sequence.input_tokens + sequence.output_tokens
+        tokens = sequence.input_tokens + sequence.output_tokens - 1  # nobody reads the last one's KV
         return -(-tokens // self.block_tokens) <= self.pool.total_blocks
 
     def admit(
@@ -118,7 +118,7 @@ class KvManager:
         if self.prefix_block_tokens and sequence.hash_ids:
             # The last token is always computed, to have something to sample from.
             ids = sequence.hash_ids[: (sequence.prefill_to - 1) // self.prefix_block_tokens]
-            resident = pool.resident(ids)
+            resident = pool.resident(ids) if pool.keep else 0
             if self.tiers.tiers:
                 segments = self.tiers.segments(ids[resident:])
                 if segments:
@@ -175,6 +175,11 @@ class KvManager:
     def share(self, sequence: Sequence, first_block: int, tokens: int) -> None:
         """Make prefix blocks from `first_block` on, within the first `tokens` tokens, available to others."""
         if not self.prefix_block_tokens or not sequence.hash_ids:
+            return
+        if not self.pool.keep:  # nobody shares, yet the tiers may get a copy
+            if self._write_through:
+                whole = sequence.hash_ids[first_block : tokens // self.prefix_block_tokens]
+                self.tiers.write(whole, self._port)
             return
         added = self.pool.add(sequence.hash_ids[first_block : tokens // self.prefix_block_tokens])
         blocks = len(added) * self.pool.chunk_blocks

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 
 from simulator.serving.storage import AnyTransfer, StorageDevice
 
+NAMESPACE = 1 << 48
+"""Distance between the hash ids of two services that share a storage device."""
+
 Segment = tuple[int, int]
 """A run of stored prefix blocks in one tier: (tier index, blocks)."""
 
@@ -22,7 +25,8 @@ class KvTiers:
     tiers
         Storage devices, fastest first.
     namespace
-        Added to every hash id, so that services that share a device do not mistake each other's blocks.
+        Added to every hash id, so that services that share a device do not mistake each other's blocks: a multiple
+        of `NAMESPACE`, one for each service.
     block_tokens
         Tokens per prefix block.
     token_bytes
@@ -56,6 +60,8 @@ class KvTiers:
         self.operation_bytes = operation_bytes
         self._namespace = namespace
         self._writing: set[int] = set()
+        for tier in self.tiers:
+            tier.owners[namespace // NAMESPACE] = self
 
     def segments(self, hash_ids: Sequence[int]) -> list[Segment]:
         """Return where the leading ids lie, as runs of blocks in one tier, up to the first that no tier holds."""
@@ -112,11 +118,14 @@ class KvTiers:
         self._writing.update(block for block, _ in blocks)
 
         def stored() -> None:
-            evicted = []
+            evicted: dict[int, list[tuple[int, float]]] = {}
             for block, size in blocks:
                 self._writing.discard(block)
-                evicted += tier.insert(block, size)
-            self._write(index + 1, evicted, port)
+                for lost in tier.insert(block, size):
+                    evicted.setdefault(lost[0] // NAMESPACE, []).append(lost)
+            for namespace, lost_blocks in evicted.items():
+                owner = tier.owners[namespace]  # whoever it belongs to has its own next tier
+                owner._write(owner.tiers.index(tier) + 1, lost_blocks, port)
 
         tier.write(port, sum(size for _, size in blocks), self.operation_bytes, stored)
 

@@ -291,7 +291,9 @@ class Replica:
                     return
                 end = sequence.compute_to
                 if sequence.racing and end == sequence.stored_tokens and end - sequence.position <= run.left:
-                    end = sequence.prefill_to  # the front computes the whole prefix itself: it need not stop there
+                    end = (
+                        sequence.prefill_to
+                    )  # the front computes the whole prefix itself: it need not stop there
                 take = min(run.left, end - sequence.position)
                 pairs = chunk_pairs(sequence.position, take)
                 if not self._gives_up(sequence, take, pairs):
@@ -391,12 +393,17 @@ class Replica:
         """Book time and energy of the first `steps` steps of the run, which end now."""
         run, decodes = self._run, self._decodes
         n = len(decodes.heap)
-        pairs = 0.0
-        for sequence, take in run.chunks:
-            pairs += chunk_pairs(sequence.position, take * steps)
         duration_s = now - run.start_s
-        context = steps * decodes.context_tokens + 0.5 * n * steps * (steps - 1)
-        energy_j = self.cost.energy_j(duration_s, steps, steps * run.new, context, pairs)
+        energy_j = self.cost.energy_j(
+            steps,
+            run.step_s if steps > 1 else duration_s,  # an overlapped load may have drawn a single step out
+            run.growth_s,
+            run.new,
+            decodes.context_tokens,
+            n,
+            run.pairs,
+            sum(take * take for _, take in run.chunks) if steps > 1 else 0.0,
+        )
         self.busy_s += duration_s
         self.busy_j += energy_j
         self.steps += steps

@@ -15,6 +15,7 @@ their floating-point work, joined by a smooth maximum, plus the all-reduces of t
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 from devices.profiles import EngineFit, GpuProfile
@@ -223,16 +224,56 @@ class StepCost:
         compute_s = 2.0 * tokens * self.model.active_layer_parameters / (rate * tp)
         return max(read / (gpu.memory_bandwidth_bytes_per_s * tp), compute_s)
 
-    def energy_j(self, duration_s: float, steps: int, new: int, context_tokens: float, pairs: float) -> float:
-        """Return the energy of the group over `steps` steps, idle power included, in J.
+    def energy_j(
+        self,
+        steps: int,
+        step_s: float,
+        growth_s: float,
+        new: int,
+        context_tokens: float,
+        context_growth: float,
+        pairs: float,
+        pairs_growth: float,
+    ) -> float:
+        """Return the energy of the group over equal steps, idle power included, in J.
 
-        `new`, `context_tokens` and `pairs` are sums over the steps. Mean power is held at the board limit.
+        Parameters
+        ----------
+        steps
+            Number of steps.
+        step_s, growth_s
+            Duration of the first step, and by how much each further one is longer.
+        new
+            Tokens that each step computes.
+        context_tokens, context_growth
+            Tokens that decodes read in the first step, and how many more in each further one.
+        pairs, pairs_growth
+            Query-key pairs of prefill chunks in the first step, and how many more in each further one.
+
+        Notes
+        -----
+        Each step's power is held at the board limit. Work and limit are both linear in the number of the step, so
+        that one of them is the smaller up to where they cross and the other one from there.
         """
-        work_j = (
-            steps * self.fixed_j + new * self.token_j + context_tokens * self.context_j + pairs * self.pair_j
+        spare_w = self.gpu.tdp_w * self.tensor_parallel - self.idle_w
+        work_j = self.fixed_j + new * self.token_j + context_tokens * self.context_j + pairs * self.pair_j
+        work_growth_j = context_growth * self.context_j + pairs_growth * self.pair_j
+        limit_j, limit_growth_j = spare_w * step_s, spare_w * growth_s
+        triangle = 0.5 * steps * (steps - 1)
+        idle_j = self.idle_w * (steps * step_s + growth_s * triangle)
+        over_j, over_growth_j = work_j - limit_j, work_growth_j - limit_growth_j
+        if over_j <= 0.0 and over_j + over_growth_j * (steps - 1) <= 0.0:
+            return idle_j + steps * work_j + work_growth_j * triangle
+        if over_j >= 0.0 and over_j + over_growth_j * (steps - 1) >= 0.0:
+            return idle_j + steps * limit_j + limit_growth_j * triangle
+        first = min(steps, math.ceil(-over_j / over_growth_j))  # steps on this side of the crossing
+        rest, early = steps - first, 0.5 * first * (first - 1)
+        here, here_growth, there, there_growth = (
+            (work_j, work_growth_j, limit_j, limit_growth_j)
+            if over_j < 0.0
+            else (limit_j, limit_growth_j, work_j, work_growth_j)
         )
-        limit_j = self.gpu.tdp_w * self.tensor_parallel * duration_s
-        return min(self.idle_w * duration_s + work_j, limit_j)
+        return idle_j + first * here + here_growth * early + rest * there + there_growth * (triangle - early)
 
 
 def chunk_pairs(position: int, tokens: int) -> float:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from devices.profiles import StorageProfile
 from simulator.core import Channel, Environment, Tandem, Transfer
+
+if TYPE_CHECKING:
+    from simulator.serving.kv_tiers import KvTiers
 
 Path = tuple[Channel, ...]
 """Channels that a transfer needs at once: the device's own, and the link's if there is one."""
@@ -57,6 +61,8 @@ class StorageDevice:
         self._writers = writers
         self._write_factor = write_factor
         self._held: OrderedDict[int, float] = OrderedDict()
+        self.owners: dict[int, KvTiers] = {}
+        """Stack of each service that keeps blocks here, by its namespace."""
         self.held_bytes = 0.0
         """Bytes of KV in the store."""
         self.read_bytes = 0.0

@@ -25,6 +25,10 @@ class FluctuatingBudget:
     max_sequences: Count | None = None
     """Most sequences admitted at a time; None: the engine's default."""
 
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low} and high {self.high}; allowed: low up to high")
+
     @property
     def token_budget(self) -> int:
         """The largest budget, by which chunks are planned."""

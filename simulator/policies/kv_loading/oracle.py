@@ -13,7 +13,8 @@ from simulator.policies.registry import register
 class Oracle(PlansOnce):
     """Split to the token, knowing the bandwidth to come and the transfers under way.
 
-    For a request alone it is a lower bound on the TTFT of every other policy that does not overlap layers. Under
+    For a request alone, and where loaded KV need not be expanded, it is a lower bound on the TTFT of every other
+    policy that does not overlap layers. Under
     load it is a strong reference, not a bound: it does not know the requests to come.
     """
 

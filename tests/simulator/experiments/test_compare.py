@@ -73,7 +73,7 @@ def test_one_replication_claims_no_interval_over_replications(scenario: Path) ->
 
 
 def test_replications_give_intervals_that_pairing_narrows(scenario: Path) -> None:
-    comparison = compare(scenario, {KV_LOADING: ["compute_only", "cake"]}, replications=4)
+    comparison = compare(scenario, {KV_LOADING: ["compute_only", "io_only"]}, replications=4)
     path = "services.chat.e2e_s.mean"
     base, cake = comparison.variants
     values = [

@@ -101,10 +101,23 @@ def test_tensor_parallel_by_hand(gpu, engine):
 def test_energy_by_hand_and_its_limit(gpu, engine):
     cost = tiny_cost(gpu, engine)
     fixed_j = (2304 + 1600) * 0.01
-    work_j = 2 * fixed_j + 3 * 2 * 1152 * 0.001 + 50 * 32 * 0.01 + 7 * 64 * 0.001
-    assert cost.energy_j(5.0, 2, 3, 50, 7) == pytest.approx(50.0 + work_j)
-    assert cost.energy_j(1.0, 2, 3, 50, 7) == 100.0  # 1 s at the board's limit
-    assert cost.energy_j(1.0, 0, 0, 0, 0) == pytest.approx(10.0)
+    work_j = fixed_j + 3 * 2 * 1152 * 0.001 + 50 * 32 * 0.01 + 7 * 64 * 0.001
+    assert cost.energy_j(1, 5.0, 0.0, 3, 50, 0, 7, 0) == pytest.approx(50.0 + work_j)
+    assert cost.energy_j(1, 0.5, 0.0, 3, 50, 0, 7, 0) == 50.0  # half a second at the board's limit
+    assert cost.energy_j(2, 5.0, 1.0, 3, 50, 4, 7, 0) == pytest.approx(110.0 + 2 * work_j + 4 * 32 * 0.01)
+
+
+@pytest.mark.parametrize("step_s", [0.1, 0.6, 0.8, 1.0, 5.0])
+@pytest.mark.parametrize("context_growth", [0, 5, 200])
+@pytest.mark.parametrize("growth_s", [0.0, 0.05, 0.2])
+def test_energy_of_a_run_is_that_of_its_steps(gpu, engine, step_s, growth_s, context_growth):
+    cost = tiny_cost(gpu, engine)
+    run_j = cost.energy_j(9, step_s, growth_s, 3, 50, context_growth, 7, 2)
+    steps_j = [
+        cost.energy_j(1, step_s + k * growth_s, 0.0, 3, 50 + k * context_growth, 0, 7 + 2 * k, 0)
+        for k in range(9)
+    ]
+    assert run_j == pytest.approx(sum(steps_j), rel=1e-12)
 
 
 def test_eight_bit_weights_halve_the_reading(gpu, engine):
