@@ -42,6 +42,8 @@ def calibrate(arguments: Namespace) -> int:
     if output is not None and not output.absolute().parent.is_dir():
         raise InputError(Fault("its folder does not exist", file=str(output)))
     benches = load_benches(arguments.benches)
+    if arguments.threads:
+        need("torch").set_num_threads(arguments.threads)
     options = options_of(arguments)
     watts, how = power_reader(options.device)
     name = arguments.name or default_name(options.device)

@@ -179,6 +179,7 @@ def _calibrate_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--launch", choices=("graph", "eager"), help="CUDA graphs (default) or kernel by kernel"
     )
+    command.add_argument("--threads", metavar="N", type=_positive, help="CPU threads (default: torch's own)")
     command.add_argument(
         "--dir", metavar="DIR", type=Path, default=Path(), help="storage: where the file goes"
     )

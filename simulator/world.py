@@ -10,7 +10,7 @@ from types import MappingProxyType
 from devices.catalogue import load_profile
 from devices.errors import Fault, InputError, SimulatorError
 from devices.profiles import GpuProfile, StorageProfile
-from simulator.core import Environment, Streams, Table
+from simulator.core import Environment, EventLog, Streams, Table
 from simulator.metrics.summary import summarize
 from simulator.scenario.spec import Scenario
 from simulator.serving.build import build_service, replica_count, step_cost
@@ -71,6 +71,7 @@ def simulate(
     resolve: Callable[[str], Path] = Path,
     step_by_step: bool = False,
     costs: Mapping[str, StepCost] = MappingProxyType({}),
+    log: EventLog | None = None,
 ) -> RunResult:
     """Run one scenario.
 
@@ -86,6 +87,8 @@ def simulate(
         Advance one engine step at a time: slow, for checks of the closed form.
     costs
         Step costs by service, instead of the catalogue's: for fits and sensitivity studies.
+    log
+        Gets an entry for everything that happens to a request; None: nothing is logged.
 
     Raises
     ------
@@ -95,6 +98,7 @@ def simulate(
         Where a policy decides nonsense or the run ends with requests that can never be answered.
     """
     env = Environment()
+    env.log = log
     streams = Streams(scenario.seed, replication)
     world = _build(env, scenario, streams, resolve, step_by_step, costs)
     for feed in world.feeds:

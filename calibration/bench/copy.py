@@ -45,7 +45,8 @@ def grid(options: Options) -> list[tuple[str, Parameters]]:
 @contextmanager
 def session(options: Options) -> Iterator[Prepare]:
     """Prepare copies; the bandwidth of ``both`` counts the bytes of both directions."""
-    channels = _cuda_channels() if options.device == "cuda" else {"h2h": _host_channel()}
+    cuda = options.device == "cuda"
+    channels = _cuda_channels() if cuda else {"h2h": _host_channel()}
 
     def prepare(name: str, parameters: Parameters) -> Point:
         block, direction = int(parameters["block_bytes"]), str(parameters["direction"])
@@ -53,7 +54,12 @@ def session(options: Options) -> Iterator[Prepare]:
         count = max(1, min(TRIAL_BYTES[options.device] // block, TRIAL_COPIES))
         return Point("bandwidth", "B/s", _trial(chosen, block, count))
 
-    yield prepare
+    try:
+        yield prepare
+    finally:
+        if cuda:  # what runs next must not find itself on a stream of ours
+            torch = need("torch")
+            torch.cuda.set_stream(torch.cuda.default_stream())
 
 
 @dataclass(frozen=True, slots=True)

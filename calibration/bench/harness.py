@@ -244,6 +244,7 @@ def _measure(
 def describe(name: str, parameters: Parameters) -> str:
     """Return a point in one line, for progress and messages."""
     settings = (
-        f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in parameters.items()
+        f"{key}={value if isinstance(value, str) or value != int(value) else int(value)}"
+        for key, value in parameters.items()
     )
     return " ".join((name, *settings))

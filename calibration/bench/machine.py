@@ -45,6 +45,7 @@ def header(
         "hardware": "; ".join([cpu(), *([gpu()] if device == "cuda" else [])]),
         "software": ", ".join(software(device)),
         "power": power,
+        "load": f"{os.getloadavg()[0]:.1f} processes in the minute before",
         "date": now.astimezone(datetime.UTC).date().isoformat(),
         "command": shown_command(command),
         "source": "measured with hetsim calibrate",

@@ -37,6 +37,7 @@ from simpy.core import EmptySchedule, StopSimulation
 from simpy.events import AllOf, AnyOf, Event, EventPriority, Process, Timeout
 
 from simulator.core.errors import CoreError
+from simulator.core.event_log import EventLog
 
 URGENT: Final = 0
 NORMAL: Final = 1
@@ -78,6 +79,8 @@ class Environment(simpy.Environment):
 
     def __init__(self, initial_time_s: float = 0.0) -> None:
         super().__init__(float(initial_time_s))
+        self.log: EventLog | None = None
+        """Where whoever has this clock writes what happens; None, the default: nowhere."""
         # SimPy binds these early only for instances of its own class. (By attribute, not through __dict__:
         # once that exists, CPython reads every attribute of the environment more slowly.)
         for name, kind in (

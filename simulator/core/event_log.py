@@ -22,8 +22,10 @@ class LogEntry(NamedTuple):
 class EventLog:
     """A list of `LogEntry`, in the order of events.
 
-    A component that can log holds ``log: EventLog | None`` and says ``if log is not None: log.add(...)``;
-    with None, the default everywhere, a log costs nothing.
+    `Environment.log` holds it. The serving engine writes, with the request's ``workload/number`` as subject:
+    ``arrive``, ``admit`` (detail: tokens resident), ``load`` (tokens to load), ``meet`` (tokens that were loaded, when
+    the prefix is complete), ``first_token``, ``preempt``, ``finish``; and ``write`` with a storage device as subject
+    (bytes). Without a log, the default, it costs a comparison per event.
     """
 
     __slots__ = ("entries",)

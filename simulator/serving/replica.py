@@ -173,6 +173,10 @@ class Replica:
             self._admitted[sequence] = None
             if sequence.admitted_s < 0.0:  # else it was preempted
                 sequence.admitted_s = self.env._now
+            if self.env.log is not None:
+                self._note("admit", sequence, sequence.position)
+                if sequence.load is not None:
+                    self._note("load", sequence, sequence.load.tokens)
             if sequence.compute_to > sequence.position:
                 self._line(sequence).append(sequence)
                 if not sequence.yields:
@@ -189,6 +193,7 @@ class Replica:
     def _preempt(self, victim: Sequence) -> None:
         """Take a sequence out of the batch; it will be recomputed from the start."""
         del self._admitted[victim]
+        self._note("preempt", victim, victim.position)
         if victim.load is not None:
             self._loader.end(victim)
         if victim.join_call is not None:
@@ -219,7 +224,10 @@ class Replica:
     def _meet(self, sequence: Sequence) -> None:
         """Take a sequence out of its line if its pointers have met, or if the front is done and awaits the back."""
         line = self._line(sequence)
-        if (self._loader.met(sequence) or sequence.position >= sequence.compute_to) and sequence in line:
+        met = self._loader.met(sequence)
+        if met:
+            self._note("meet", sequence, sum(sequence.loaded_tokens))
+        if (met or sequence.position >= sequence.compute_to) and sequence in line:
             line.remove(sequence)
 
     def _ready(self, sequence: Sequence) -> None:
@@ -428,6 +436,7 @@ class Replica:
         """The last chunk is computed, and with it the next token of the answer."""
         if sequence.first_token_s < 0.0:
             sequence.first_token_s = now
+            self._note("first_token", sequence)
         sequence.generated_tokens += 1
         self.kv.share(sequence, len(sequence.shared), sequence.prefill_to)
         if sequence.generated_tokens >= sequence.output_tokens:
@@ -447,9 +456,15 @@ class Replica:
             )
         kv.release(sequence)
         del self._admitted[sequence]
+        self._note("finish", sequence)
         self._memory_full = False
         self.outstanding_tokens -= sequence.input_tokens + sequence.output_tokens
         self.on_finish(sequence)
+
+    def _note(self, kind: str, sequence: Sequence, detail: float | str = "") -> None:
+        log = self.env.log
+        if log is not None:
+            log.add(self.env._now, kind, sequence.name, detail)
 
     @property
     def waiting(self) -> int:

@@ -17,7 +17,6 @@ class Sequence:
         "arrival_s",
         "compute_to",
         "computed_tokens",
-        "end_clock",
         "first_token_s",
         "found_tokens",
         "generated_tokens",
@@ -30,6 +29,7 @@ class Sequence:
         "load",
         "load_step_s",
         "loaded_tokens",
+        "name",
         "output_tokens",
         "overlaps",
         "position",
@@ -54,6 +54,8 @@ class Sequence:
     ) -> None:
         self.index = index
         """Number of the request in its workload."""
+        self.name = ""
+        """``workload/number``, for the log; empty where nothing is logged."""
         self.arrival_s = arrival_s
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
@@ -72,8 +74,6 @@ class Sequence:
         """Decode clock of the replica when decoding began."""
         self.join_context = 0
         """Tokens that the first decode step attends to."""
-        self.end_clock = 0
-        """Decode clock at which the last token is out."""
         self.private_blocks = 0
         """KV blocks reserved for the prompt that are not shared."""
         self.shared: list[int] = []

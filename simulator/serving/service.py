@@ -89,6 +89,9 @@ class ServiceRuntime:
     def submit(self, sequence: Sequence, feed: Feed) -> None:
         """Route a request that arrives now."""
         self.arrived += 1
+        if self.env.log is not None:
+            sequence.name = f"{feed.workload}/{sequence.index}"
+            self.env.log.add(sequence.arrival_s, "arrive", sequence.name)
         replicas = self.replicas
         if len(replicas) == 1:
             choice = 0

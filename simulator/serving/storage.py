@@ -91,6 +91,8 @@ class StorageDevice:
     ) -> AnyTransfer:
         """Start a write of `n_bytes` in operations of `operation_bytes`."""
         self.written_bytes += n_bytes
+        if self.env.log is not None:
+            self.env.log.add(self.env.now, "write", self.name, n_bytes)
         factor = self._write_factor
         return self._start(self._writers, port, n_bytes * factor, operation_bytes * factor, on_done)
 

@@ -12,6 +12,7 @@ from calibration.bench import attention, copy, gemm, network, sr, step, storage
 from calibration.bench.harness import Bench, Options, Parameters, Plan, run
 from calibration.commands import TINY_SHAPE, shape_of
 from calibration.table import Measurement
+from simulator.streaming.networks import load_network
 
 ONCE = Plan(warmups=1, repeats=3, least=2, point_s=0.2)
 
@@ -141,11 +142,11 @@ def test_sr(options: Options) -> None:
     assert small > 0 and large > 0
 
 
-def test_sr_networks_have_their_published_sizes() -> None:
-    # AI Hub's model cards: 33.3 thousand, 61.0 thousand and 436 thousand parameters
-    assert sr.parameters_of(sr.NETWORKS["quicksrnet-small"]) == pytest.approx(33.3e3, rel=0.01)
-    assert sr.parameters_of(sr.NETWORKS["quicksrnet-medium"]) == pytest.approx(61.0e3, rel=0.01)
-    assert sr.parameters_of(sr.NETWORKS["quicksrnet-large"]) == pytest.approx(436e3, rel=0.01)
+@pytest.mark.parametrize("name", sr.NETWORKS)
+def test_sr_networks_are_those_that_the_simulator_knows(name: str) -> None:
+    known, ours = load_network(name, sr.SCALE), sr.NETWORKS[name]
+    assert sr.parameters_of(ours) == pytest.approx(known.parameters, rel=1e-3)
+    assert sr.multiply_adds(ours, 1000) == pytest.approx(1000 * known.macs_per_pixel, rel=1e-3)
 
 
 def test_torch_and_onnx_run_the_same_network() -> None:

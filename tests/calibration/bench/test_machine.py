@@ -16,7 +16,17 @@ NOON = datetime.datetime(2025, 3, 1, 12, tzinfo=datetime.UTC)
 
 def test_header_has_hardware_software_and_date() -> None:
     head = header("cpu", "some-cpu", ["hetsim", "calibrate", "copy"], "not readable", NOON)
-    assert set(head) == {"device", "hardware", "software", "power", "date", "command", "source", "licence"}
+    assert set(head) == {
+        "device",
+        "hardware",
+        "software",
+        "power",
+        "load",
+        "date",
+        "command",
+        "source",
+        "licence",
+    }
     assert head["device"] == "some-cpu"
     assert head["date"] == "2025-03-01"
     assert head["command"] == "hetsim calibrate copy"
