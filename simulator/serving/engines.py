@@ -34,7 +34,8 @@ class EngineProfile:
     tensor_parallel_overhead_s: Seconds
     """Extra time of a step when several GPUs take part."""
     allreduce_overhead_s: Seconds
-    """Extra time of an all-reduce call beyond the device's own."""
+    """Extra time of an all-reduce that is launched by itself, as in steps with prefill chunks; decodes alone run as
+    one CUDA graph, for which the device's own time holds."""
     sequence_overhead_s: Seconds
     """Extra time of a step per decoding sequence: sampling, detokenisation and scheduling."""
     request_overhead_s: Seconds

@@ -3,7 +3,7 @@
 A step that computes ``new`` tokens, whose decodes read ``context`` cached tokens and whose prefill chunks form
 ``pairs`` query-key pairs, takes
 
-    step_s = fixed_s + W(new) + sampled_s * decodes + alpha * context + beta * pairs
+    step_s = fixed_s + W(new) + sampled_s * decodes + alpha * context + beta * pairs [+ launch_s with prefill]
 
 With a fixed set of decodes and prefill chunks of fixed size only ``context`` and ``pairs`` change from step to
 step, both linearly, so the cost of k steps has a closed form (`StepCost.run_s`) and the engine needs no event per
@@ -62,6 +62,7 @@ class StepCost:
         "fixed_s",
         "gpu",
         "idle_w",
+        "launch_s",
         "linear_s",
         "model",
         "pair_j",
@@ -112,6 +113,8 @@ class StepCost:
             gpu.bf16_flops * fit.gemm_efficiency * tp
         )
         """Time per sampled token: output layer and the engine's overhead per sequence, in s."""
+        self.launch_s = 2.0 * model.layers * engine.allreduce_overhead_s if tp > 1 else 0.0
+        """Extra time of a step with prefill chunks: its all-reduces are launched one by one, in s."""
         self.linear_s = lru_cache(maxsize=1 << 16)(self._linear_s)
         """``linear_s(new)``: time of the dense layers over `new` tokens of the scenario, in s; remembered."""
 
@@ -168,11 +171,7 @@ class StepCost:
             return 0.0
         gpu = self.gpu
         message_bytes = tokens * self.model.hidden * 2.0 * (2.0 * (tp - 1) / tp)
-        once_s = (
-            gpu.allreduce_latency_s
-            + self.engine.allreduce_overhead_s
-            + message_bytes / gpu.allreduce_bandwidth_bytes_per_s
-        )
+        once_s = gpu.allreduce_latency_s + message_bytes / gpu.allreduce_bandwidth_bytes_per_s
         return 2.0 * self.model.layers * once_s
 
     def step_s(self, new: int, decodes: int = 0, context_tokens: float = 0.0, pairs: float = 0.0) -> float:
@@ -195,6 +194,7 @@ class StepCost:
             + self.sampled_s * decodes
             + self.alpha_s * context_tokens
             + self.beta_s * pairs
+            + (self.launch_s if pairs else 0.0)
         )
 
     def prefill_s(self, start: int, end: int, chunk: int) -> float:
@@ -202,9 +202,9 @@ class StepCost:
         whole, rest = divmod(end - start, chunk)
         time_s = self.beta_s * chunk_pairs(start, end - start)
         if whole:
-            time_s += whole * (self.fixed_s + self.linear_s(chunk))
+            time_s += whole * (self.fixed_s + self.launch_s + self.linear_s(chunk))
         if rest:
-            time_s += self.fixed_s + self.linear_s(rest)
+            time_s += self.fixed_s + self.launch_s + self.linear_s(rest)
         return time_s
 
     def fluid_prefill_s(self, start: int, end: int, chunk: int) -> float:
@@ -212,7 +212,7 @@ class StepCost:
 
         A lower bound of `prefill_s` with the same or smaller chunks: every token costs its share of a whole step.
         """
-        per_token_s = (self.fixed_s + self.linear_s(chunk)) / chunk
+        per_token_s = (self.fixed_s + self.launch_s + self.linear_s(chunk)) / chunk
         return (end - start) * per_token_s + self.beta_s * chunk_pairs(start, end - start)
 
     def floor_s(self, new: int, context_tokens: float = 0.0) -> float:

@@ -89,9 +89,11 @@ def test_tensor_parallel_by_hand(gpu, engine):
     cost = tiny_cost(gpu, engine, tensor_parallel=2)
     memory_s, compute_s = 2304 / 1600, 2 * 3 * 1152 / 10_000
     # two all-reduces per layer of 3 * 8 * 2 bytes, a ring of two moves them once
-    reduces_s = 2 * 2 * (0.25 + 0.75 + 48 / 100)
+    reduces_s = 2 * 2 * (0.25 + 48 / 100)
     assert cost.linear_s(3) == pytest.approx((memory_s**3 + compute_s**3) ** (1 / 3) + reduces_s)
     assert cost.fixed_s == pytest.approx(0.5 + 0.25 + 0.25 + 1600 / 1600)
+    # with a prefill chunk each of the four all-reduces is launched by itself
+    assert cost.step_s(3, pairs=6) == pytest.approx(cost.step_s(3) + 6 * cost.beta_s + 4 * 0.75)
     assert cost.alpha_s == pytest.approx(32 / 1600)
     # with more GPUs than KV heads each head is kept twice
     assert tiny_cost(gpu, engine, tensor_parallel=4).alpha_s == pytest.approx(64 / 3200)
