@@ -123,7 +123,9 @@ def cases() -> Iterator[Case]:
     for share in (0.125, 0.25):
         row = cell("llama-3.1-70b", "a100-80g-sxm", 2, 32.0, share)
         scenario = cell_scenario(row, "cake")
-        step_s = step_cost(scenario.services["chat"], scenario.devices["gpu"]).step_s(round(512 * share))
+        step_s = step_cost(scenario.services["chat"], scenario.devices["gpu"]).step_s(
+            round(512 * share), pairs=16384.0
+        )
         io_s = cell_ttft_s(row, "io_only")
         for policy in ("cake", "cake_with_fallback"):
             label = (
