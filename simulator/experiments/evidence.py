@@ -107,21 +107,24 @@ def assumed_values(scenario: Scenario) -> list[tuple[str, str]]:
 
 def fallbacks(scenario: Scenario) -> list[str]:
     """Return what stands in for engine versions that the catalogue lacks."""
+    return [
+        f"services.{name}: {note}"
+        for name, service in scenario.services.items()
+        for note in stand_ins(service.engine, scenario.devices[service.gpus].profile)
+    ]
+
+
+def stand_ins(engine: str, gpu: str) -> list[str]:
+    """Return what stands in where an engine version is not in the catalogue, or not fitted on a GPU."""
     notes = []
-    for name, service in scenario.services.items():
-        engine = load_engine(service.engine)
-        if engine.name != service.engine:
-            notes.append(
-                f"services.{name}: {service.engine} is not calibrated; overheads are those of {engine.name}"
-            )
-        profile = load_profile(scenario.devices[service.gpus].profile)
-        if isinstance(profile, GpuProfile):
-            used = engine_fit(profile, service.engine)[1]
-            if used != service.engine:
-                notes.append(
-                    f"services.{name}: {service.engine} is not calibrated on {profile.name}; "
-                    f"efficiencies are those of {used}"
-                )
+    overheads = load_engine(engine).name
+    if overheads != engine:
+        notes.append(f"{engine} is not calibrated; overheads are those of {overheads}")
+    profile = load_profile(gpu)
+    if isinstance(profile, GpuProfile):
+        used = engine_fit(profile, engine)[1]
+        if used != engine:
+            notes.append(f"{engine} is not calibrated on {gpu}; efficiencies are those of {used}")
     return notes
 
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from devices.catalogue import engine_fit, load_profile, profile_names
+from devices.catalogue import profile_names
 from devices.errors import InputError
-from devices.profiles import GpuProfile
 from simulator.experiments.cells import (
     GPUS,
     MEASURED,
@@ -30,6 +29,7 @@ from simulator.experiments.cells import (
     read_cells,
     whole,
 )
+from simulator.experiments.evidence import stand_ins
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
 from simulator.serving.engines import load_engine
@@ -161,15 +161,8 @@ def reproduce_serving(cells: Path | None = None) -> list[dict[str, Any]]:
 
 def fallbacks(rows: list[dict[str, Any]]) -> list[str]:
     """Return what a reader must know of engines whose constants stand for others."""
-    notes: dict[str, None] = {}
-    for row in rows:
-        gpu = load_profile(row["gpu"])
-        assert isinstance(gpu, GpuProfile)
-        used = load_engine(row["engine"]).name, engine_fit(gpu, row["engine"])[1]
-        for name, what in zip(used, ("overheads", f"efficiencies on {row['gpu']}"), strict=True):
-            if name != row["engine"]:
-                notes[f"{row['engine']} is not calibrated: {what} are those of {name}"] = None
-    return list(notes)
+    setups = dict.fromkeys((row["engine"], row["gpu"]) for row in rows)
+    return list(dict.fromkeys(note for engine, gpu in setups for note in stand_ins(engine, gpu)))
 
 
 def errors(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
