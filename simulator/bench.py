@@ -18,6 +18,7 @@ from typing import Any
 
 import simpy
 
+from simulator.commands.scenarios import SHIPPED
 from simulator.experiments.cake_cases import cell
 from simulator.experiments.reproduce_cake import cell_scenario
 from simulator.experiments.run_store import peak_memory_bytes
@@ -31,9 +32,6 @@ from simulator.world import simulate
 
 TIMEOUTS = 1_000_000
 """Timeouts of one yardstick."""
-
-SCENARIOS = Path(__file__).parent.parent / "scenarios"
-"""Shipped scenario files, beside the packages of a checkout."""
 
 
 def yardstick_s() -> float:
@@ -98,7 +96,7 @@ def cases() -> Iterator[tuple[str, int, Callable[[], Scenario]]]:
     yield "poisson, 1 replica", 20_000, lambda: poisson(1, 20_000)
     yield "poisson, 64 replicas", 50_000, lambda: poisson(64, 50_000)
     yield "cake, 16K prompts", 500, lambda: cake(500)
-    base = load(SCENARIOS / "cake" / "mooncake.yaml")
+    base = load(SHIPPED / "cake" / "mooncake.yaml")
     for name in ("compute_only", "cake"):
         policies = replace(base.services["chat"].policies, kv_loading=find("kv_loading", name)())
         scenario = replace(base, services={"chat": replace(base.services["chat"], policies=policies)})

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
+from simulator.commands.scenarios import SHIPPED
 from simulator.experiments.cake_cases import cell
 from simulator.experiments.compare import compare
 from simulator.experiments.report import comparison_text
@@ -30,9 +31,6 @@ SETUPS = {"2x A100": ("a100-80g-sxm", 2), "1x A100": ("a100-80g-sxm", 1), "1x H1
 
 REQUESTS = 4000
 """Requests of part (b): the first twenty minutes of the embedded workload."""
-
-SCENARIOS = Path(__file__).parent.parent / "scenarios"
-"""Shipped scenario files, beside the packages of a checkout."""
 
 
 def single_prompt(out: Path) -> str:
@@ -69,7 +67,7 @@ def cluster(out: Path, executor: Executor | None) -> str:
     from simulator.viz import plot  # noqa: PLC0415 (slow import)
 
     comparison = compare(
-        SCENARIOS / "cake" / "mooncake.yaml",
+        SHIPPED / "cake" / "mooncake.yaml",
         {"services.chat.policies.kv_loading": POLICIES},
         [f"workloads.chat.requests={REQUESTS}"],
         executor=executor,

@@ -10,6 +10,9 @@ from devices.sourced import unknown_name
 FOLDER = Path("scenarios")
 """Where scenarios with a name lie, below the working directory."""
 
+SHIPPED = Path(__file__).parents[2] / "scenarios"
+"""The shipped scenario files, beside the packages of a checkout."""
+
 
 def find_scenario(text: str) -> Path:
     """Return the file that `text` means: a path, or the name of a scenario below ``./scenarios``.
