@@ -25,7 +25,8 @@ from devices.profiles import GpuProfile
 from simulator.experiments.reproduce_cake import GBIT_BYTES_PER_S, published_cells
 from simulator.serving.engines import load_engine
 from simulator.serving.models import load_model
-from simulator.serving.step_cost import StepCost, chunk_pairs
+from simulator.serving.step_cost import StepCost
+from simulator.serving.work import chunk_pairs
 
 BUDGET_TOKENS = 512
 IO_CHUNK_TOKENS = 128
@@ -33,10 +34,10 @@ STEP_TIMES_S = {"a100-80g-sxm": (0.0388, 0.112), "h100-80g-sxm": (0.0274, 0.0935
 """Step time of 512-token chunks number 0 and 63 of LongAlpaca-7B on one GPU (Cake paper, section 3)."""
 
 START = {
-    "a100-80g-sxm/gemm_efficiency": 0.7,
-    "a100-80g-sxm/attention_efficiency": 0.4,
-    "h100-80g-sxm/gemm_efficiency": 0.35,
-    "h100-80g-sxm/attention_efficiency": 0.14,
+    "a100-80g-sxm/gemm_share": 0.85,
+    "a100-80g-sxm/attention_share": 0.7,
+    "h100-80g-sxm/gemm_share": 0.45,
+    "h100-80g-sxm/attention_share": 0.2,
     "a100-80g-sxm/weight_only_efficiency": 0.77,
     "allreduce_overhead_s": 28e-6,
     "kv_load_overhead_s": 28e-3,
@@ -61,8 +62,8 @@ def cost(row: dict[str, Any], constants: dict[str, float]) -> StepCost:
         replace(gpu, weight_only_efficiency=value("weight_only_efficiency", gpu.weight_only_efficiency)),
         replace(
             fit,
-            gemm_efficiency=value("gemm_efficiency", fit.gemm_efficiency),
-            attention_efficiency=value("attention_efficiency", fit.attention_efficiency),
+            gemm_share=value("gemm_share", fit.gemm_share),
+            attention_share=value("attention_share", fit.attention_share),
         ),
         replace(
             engine,
@@ -70,7 +71,7 @@ def cost(row: dict[str, Any], constants: dict[str, float]) -> StepCost:
             kv_load_overhead_s=value("kv_load_overhead_s", engine.kv_load_overhead_s),
         ),
         tensor_parallel=row["num_gpus"],
-        weight_bits=8 if row["model"] == "llama-3.1-70b" else 16,
+        number_format="fp8" if row["model"] == "llama-3.1-70b" else "bf16",
         background_tokens=BUDGET_TOKENS - tokens,
         background_context_tokens=row["prompt_tokens"] / 2,
     )

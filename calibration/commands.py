@@ -1,4 +1,5 @@
-"""``hetsim calibrate BENCH...``: run benchmarks on this machine and write one table of what they measured."""
+"""``hetsim calibrate BENCH...``: run benchmarks on this machine, write one table of what they measured, and a device
+file that is fitted to it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import TextIO
 from calibration.bench.harness import TORCH_TYPES, Options, Outcome, Plan, load_benches, need, run
 from calibration.bench.machine import default_name, header, memory_bytes
 from calibration.bench.power import power_reader
-from calibration.table import format_measurements, write_measurements
+from calibration.table import Table, format_measurements, write_measurements
 from devices.errors import Fault, InputError
 from devices.quantity import nearest
 from simulator.serving.models import ModelSpec, load_model
@@ -30,17 +31,23 @@ QUICK_PLAN = Plan(warmups=1, repeats=3, least=2, point_s=0.3, power_s=0.2)
 MEMORY_SHARE = 0.4
 """Share of the device's memory that the buffers of one point may fill."""
 
+FITTED = ("gemm", "attention", "step", "copy")
+"""Benchmarks that a device file is fitted to."""
+
 SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocabulary")
 """Keys of ``--shape``."""
 
 
 def calibrate(arguments: Namespace) -> int:
-    """Measure; the table goes to ``-o``, else to stdout. Status 1 where a point failed."""
-    output: Path | None = arguments.output
+    """Measure; the table goes to ``-o``, else beside the device file, else to stdout. Status 1 where a point failed."""
+    device_file: Path | None = arguments.device_file
+    output: Path | None = arguments.output or (device_file and device_file.with_suffix(".csv"))
     if output is not None and output.exists():
         raise InputError(Fault("exists already; measurements are never overwritten", file=str(output)))
     if output is not None and not output.absolute().parent.is_dir():
         raise InputError(Fault("its folder does not exist", file=str(output)))
+    if device_file is not None:
+        check_device_file(arguments, device_file)
     benches = load_benches(arguments.benches)
     if arguments.threads:
         need("torch").set_num_threads(arguments.threads)
@@ -67,7 +74,25 @@ def calibrate(arguments: Namespace) -> int:
         print(f"hetsim: not measured: {failure}", file=sys.stderr)
     if outcome.left_out:
         print(f"hetsim: the time limit left out {outcome.left_out} points", file=sys.stderr)
+    if device_file is not None:
+        from calibration.fit_command import write_device  # noqa: PLC0415 - imports scipy
+
+        model = options.shapes[0].name  # where several were measured
+        write_device([Table(head, outcome.rows)], device_file, arguments.name, model)
     return 1 if outcome.failed else 0
+
+
+def check_device_file(arguments: Namespace, device_file: Path) -> None:
+    """Raise `InputError` where a device file could not be fitted or written once all is measured."""
+    from calibration.fit_command import device_name  # noqa: PLC0415 - imports scipy
+
+    device_name(device_file, arguments.name)
+    if device_file.exists():
+        raise InputError(Fault("exists already; it is not overwritten", file=str(device_file)))
+    if "all" not in arguments.benches and (missing := [it for it in FITTED if it not in arguments.benches]):
+        raise InputError(Fault(f"needs the benchmarks {', '.join(missing)} as well", file="--device-file"))
+    if "," in arguments.precision:
+        raise InputError(Fault("takes one precision", file="--device-file"))
 
 
 def options_of(arguments: Namespace) -> Options:

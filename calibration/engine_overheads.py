@@ -2,8 +2,11 @@
 
 Run ``python -m calibration.engine_overheads ENGINE CSV`` with a CSV of cells (see
 `simulator.experiments.reproduce_serving`) that has ``measured_...`` columns. What is fitted is a handful of constants
-per engine version, and the achieved share of memory bandwidth per GPU; everything else comes from architecture,
-device and kernel tables. No constant belongs to a cell.
+per engine version, and at most one share per GPU; everything else comes from architecture, device and kernel tables.
+No constant belongs to a cell.
+
+The cells of an engine have one model each, so that they cannot tell the overhead per step from that per layer. The
+latter stands in the engine's file, assumed from what small kernels take in kernel tables.
 """
 
 from __future__ import annotations
@@ -25,28 +28,42 @@ from simulator.serving.build import step_cost
 from simulator.serving.step_cost import StepCost
 
 FREE = {
-    "vllm-0.6": ("step_overhead_s", "layer_overhead_s", "sequence_overhead_s"),
+    "vllm-0.6": (
+        "step_overhead_s",
+        "sequence_overhead_s",
+        "a100-40g-sxm/memory_share",
+        "h100-80g-sxm/memory_share",
+    ),
     "vllm-0.12": (
         "step_overhead_s",
-        "layer_overhead_s",
         "sequence_overhead_s",
         "request_overhead_s",
         "allreduce_overhead_s",
+        "h100-80g-sxm/gemm_share",
     ),
 }
-"""Overheads that the cells of an engine can tell apart."""
+"""What the cells of an engine can tell: overheads, and shares of a GPU's kernel rates as ``GPU/share``. The short
+batches of vLLM 0.6 are mostly decode, the closed loads of vLLM 0.12 prefill for seconds on end, in which an H100 at its
+power limit does not keep the rate of kernel tables."""
 
 WEIGHTS = {"ttft_s": 0.3, "tpot_s": 1.0, "batch_latency_s": 1.0}
 """Weight of a metric's logarithmic error: TTFT under a closed load hangs on how the benchmark started it."""
 
-START_S = {
+START = {
     "step_overhead_s": 1e-3,
-    "layer_overhead_s": 50e-6,
     "sequence_overhead_s": 30e-6,
     "request_overhead_s": 10e-3,
     "allreduce_overhead_s": 2e-6,
+    "memory_share": 1.0,
+    "gemm_share": 0.8,
 }
 """Where the search starts."""
+
+BOUNDS = {"memory_share": (0.5, 1.5), "gemm_share": (0.3, 1.2)}
+"""Of shares; overheads lie between `SMALLEST_S` and 1 s."""
+
+TOLERANCE = 1e-3
+"""Where the search ends: the latencies have small jumps, below which no slope is to be followed."""
 
 SMALLEST_S = 1e-7
 """Lower bound of a fitted overhead: below, it is taken for 0."""
@@ -57,13 +74,13 @@ class Fit:
     """What a fit has come to."""
 
     constants: Mapping[str, float]
-    """Fitted values: overheads in s, memory efficiencies as ``GPU/memory_efficiency``."""
+    """Fitted values: overheads in s, shares as ``GPU/share``."""
     deviations: Mapping[str, float]
     """Their relative standard errors, from the Jacobian."""
     errors: Mapping[str, NDArray[np.float64]]
     """ln(ours / measured) by metric, in the order of the cells that have it."""
     validation: Mapping[str, float]
-    """Median |error| of each metric over cells that the constants were not fitted to (five folds)."""
+    """Median |error| of each metric over cells whose group the constants were not fitted to (see `group_of`)."""
 
 
 def trial_cost(row: Mapping[str, Any], constants: Mapping[str, float]) -> StepCost:
@@ -71,14 +88,17 @@ def trial_cost(row: Mapping[str, Any], constants: Mapping[str, float]) -> StepCo
     scenario = cell_scenario(row)
     cost = step_cost(scenario.services["llm"], scenario.devices["gpu"])
     overheads = {name: value for name, value in constants.items() if "/" not in name}
-    efficiency = constants.get(f"{row['gpu']}/memory_efficiency", cost.fit.memory_efficiency)
+    prefix = f"{row['gpu']}/"
+    shares = {
+        name.removeprefix(prefix): value for name, value in constants.items() if name.startswith(prefix)
+    }
     return StepCost(
         cost.model,
         cost.gpu,
-        replace(cost.fit, memory_efficiency=efficiency),
+        replace(cost.fit, **shares),  # type: ignore[arg-type]
         replace(cost.engine, **overheads),  # type: ignore[arg-type]
         tensor_parallel=cost.tensor_parallel,
-        weight_bits=cost.weight_bits,
+        number_format=cost.number_format,
     )
 
 
@@ -97,25 +117,29 @@ def log_errors(
     return {metric: np.array(values) for metric, values in errors.items()}
 
 
-def search(engine: str, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+def search(
+    engine: str, rows: Sequence[Mapping[str, Any]], start: Mapping[str, float] | None = None
+) -> tuple[dict[str, float], dict[str, float]]:
     """Return fitted constants and their relative standard errors: least squares in logarithms, soft loss."""
-    start = {name: START_S[name] for name in FREE[engine]}
-    start |= {f"{gpu}/memory_efficiency": 0.85 for gpu in sorted({row["gpu"] for row in rows})}
-    names = list(start)
+    names = list(FREE[engine])
+    fields = [name.rpartition("/")[2] for name in names]
+    origin = [START[field] for field in fields] if start is None else [start[name] for name in names]
 
     def residuals(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-        errors = log_errors(rows, dict(zip(names, np.exp(logs).tolist(), strict=True)))
+        constants = dict(zip(names, np.exp(logs).tolist(), strict=True))
+        errors = log_errors(rows, constants)
         return np.concatenate([WEIGHTS[metric] * values for metric, values in errors.items()])
 
-    lower = [math.log(0.5 if "/" in name else SMALLEST_S) for name in names]
-    upper = [0.0 for _ in names]  # 1 s, or the whole bandwidth
+    lower, upper = np.log([BOUNDS.get(field, (SMALLEST_S, 1.0)) for field in fields]).T
     best = least_squares(
         residuals,
-        [math.log(start[name]) for name in names],
+        np.log(np.clip(origin, 1.01 * np.exp(lower), 0.99 * np.exp(upper))),
         bounds=(lower, upper),
         loss="soft_l1",
         f_scale=0.05,
         diff_step=(0.01,) * len(names),
+        ftol=TOLERANCE,
+        xtol=TOLERANCE,
         max_nfev=40,
     )
     jacobian = np.array(best.jac, dtype=np.float64)
@@ -125,14 +149,21 @@ def search(engine: str, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, fl
     return constants, dict(zip(names, deviations.tolist(), strict=True))
 
 
+def group_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what cells of a group share: GPUs and lengths. They differ in how many requests are in flight."""
+    return row["gpu"], row["num_gpus"], row["input_tokens"], row["output_tokens"]
+
+
 def fit(engine: str, rows: Sequence[Mapping[str, Any]], folds: int = 5) -> Fit:
-    """Fit, then fit again without each fifth of the cells to see how the others are predicted."""
+    """Fit, then fit again without each fifth of the groups to see how the others are predicted."""
     constants, deviations = search(engine, rows)
     held: dict[str, list[float]] = {}
+    groups = sorted({group_of(row) for row in rows})
+    fold_of = {group: number % folds for number, group in enumerate(groups)} if folds else {}
     for fold in range(folds if folds > 1 else 0):
-        without = [row for number, row in enumerate(rows) if number % folds != fold]
-        left_out = [row for number, row in enumerate(rows) if number % folds == fold]
-        for metric, values in log_errors(left_out, search(engine, without)[0]).items():
+        without = [row for row in rows if fold_of[group_of(row)] != fold]
+        left_out = [row for row in rows if fold_of[group_of(row)] == fold]
+        for metric, values in log_errors(left_out, search(engine, without, constants)[0]).items():
             held.setdefault(metric, []).extend(np.abs(values).tolist())
     return Fit(
         constants,

@@ -27,6 +27,9 @@ inference            network or model, precision, runtime, processor: other nets
 serving              model, batch, input_tokens, output_tokens, gpus: a serving engine end to end
 engine               model, tensor_parallel: settings of a serving engine
 playback             height_px, width_px, bitrate_bits_per_s, frames_per_s: a phone playing video
+component            component, voltage_v: a part of a phone
+real_cake            policy, bandwidth_bytes_per_s, prompt_tokens, chunk_tokens, io_chunk_tokens, model: a request
+                     of `calibration.validation`, whose rows also have role and threads
 ===================  ===================================================================================
 
 Everywhere: ``backend`` is the software with its version, ``tensor_parallel`` the number of GPUs that share

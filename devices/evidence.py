@@ -30,3 +30,5 @@ class Evidence:
     """Upper end of the interval, in `unit`."""
     valid: str = ""
     """Range in which the value holds, in words; empty when unrestricted."""
+    error: float | None = None
+    """Median relative error of the fit that the value is from on points that it has not seen (cross-validated)."""

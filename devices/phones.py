@@ -79,7 +79,7 @@ class RadioPower:
     base_w: Watts
     """Power while the radio is active; may include the phone's idle power (see the note)."""
     joules_per_byte: Joules
-    """Energy of each byte on top of that."""
+    """Energy of each byte on top of that; 0 where only the power of the active radio is known."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""
 
@@ -98,14 +98,28 @@ class PhoneProfile:
     """Energy of a full battery."""
     idle_w: Watts
     """Power of the awake phone that does nothing else."""
+    display_w: Watts
+    """Power of the screen alone; part of `idle_w` where the screen is on."""
     sr_w: Watts
     """Power of SR with its decoding and encoding, on top of download and screen."""
+    sr_npu_frame_j: Joules
+    """Energy of SR of one frame from 180p to 720p on a neural accelerator, where there is one."""
     decode_s_per_s: Ratio
     """Time to decode one second of video of 30 frames, as a share of that second."""
+    decode_w: Watts
+    """Power of decoding video as fast as it plays, on top of the screen; part of `sr_w` and `playback`."""
+    encode_s_per_s: Ratio
+    """Time to encode one second of video of 30 frames, as a share of that second."""
+    encode_w: Watts
+    """Power of encoding video as fast as it plays; part of `sr_w`."""
     radio_tail_w: Watts
     """Power of the cellular radio after a transfer, until it sleeps."""
     radio_tail_s: Seconds
     """How long that lasts."""
+    wlan_tail_w: Watts
+    """Power of the Wi-Fi radio that is awake without traffic: after a transfer, or always as a hotspot."""
+    wlan_tail_s: Seconds
+    """How long it stays awake after a transfer where it may sleep."""
     throttle_after_s: Seconds
     """Sustained SR after which the phone is hot."""
     throttled_share: Ratio
@@ -115,6 +129,6 @@ class PhoneProfile:
     playback: Mapping[str, PlaybackPower] = field(default_factory=dict)
     """Playback power by height, such as ``720p``."""
     radios: Mapping[str, RadioPower] = field(default_factory=dict)
-    """Radio power by technology and direction, such as ``lte-down``."""
+    """Radio power by technology and direction, such as ``lte-down`` and ``wlan-up``."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""

@@ -12,28 +12,75 @@ from typing import Literal
 
 from devices.evidence import Evidence
 from devices.phones import PhoneProfile, SocProfile
-from devices.quantity import Bytes, BytesPerSecond, Flops, Joules, Ratio, Seconds, Watts
+from devices.quantity import (
+    Bytes,
+    BytesPerSecond,
+    Count,
+    Exponent,
+    Flops,
+    Growth,
+    Joules,
+    Multiple,
+    OptionalRate,
+    Pairs,
+    Ratio,
+    Seconds,
+    Watts,
+)
+
+NUMBER_FORMATS: Mapping[str, int] = {"fp32": 32, "bf16": 16, "fp8": 8, "int8": 8, "int4": 4}
+"""Number formats of matrix products and the bits of a value; fp16 costs what bf16 does."""
 
 
 @dataclass(frozen=True, slots=True)
-class EngineFit:
-    """What one serving engine version gets out of one GPU."""
+class GemmRate:
+    """How fast a GPU multiplies matrices in one number format (see `simulator.serving.kernels.gemm_s`).
 
-    gemm_efficiency: Ratio
-    """Achieved share of the peak rate in the dense layers of a prefill step of 512 or more tokens."""
-    fp8_gemm_efficiency: Ratio
-    """The same for fp8 weights and activations, as a share of the fp8 peak; 0 where the GPU has no fp8."""
-    attention_efficiency: Ratio
-    """Achieved share of the peak bf16 rate in attention of prefill chunks over their prefix."""
+    A smooth maximum joins reading, arithmetic and the depth of the product::
+
+        gemm_s = launch_s + cast_s + (memory_s^p + compute_s^p + depth_s^p)^(1/p)
+    """
+
+    peak_flops: Flops
+    """Peak dense rate in FLOP/s (OP/s for int8)."""
+    efficiency: Ratio
+    """Share of the peak that large products reach."""
     memory_efficiency: Ratio
-    """Achieved share of the peak memory bandwidth when weights and KV are read."""
+    """Share of the peak memory bandwidth at which large weights are read."""
+    launch_s: Seconds
+    """Time of a kernel inside a CUDA graph that does nothing."""
+    root_depth_s: Seconds
+    """Least time of a product per square root of its inputs: a narrow and deep one has too few tiles for all
+    multiprocessors, and one tile walks along its inputs serially (the root is empirical)."""
+    cast_bytes: Bytes
+    """Bytes moved per activation to bring it into an 8-bit format; 0 for 16 bits."""
+    sharpness: Exponent
+    """Exponent p of the smooth maximum: the larger, the harder the corner of the roofline."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""
 
 
 @dataclass(frozen=True, slots=True)
+class EngineFit:
+    """What one serving engine version gets out of a GPU's kernels, as multiples of their rates."""
+
+    gemm_share: Multiple
+    """Arithmetic rate in the dense layers over that of the GEMM tables."""
+    attention_share: Multiple
+    """Rate of prefill attention over that of the attention tables."""
+    memory_share: Multiple
+    """Rate at which weights and KV are read over that of the tables."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+
+KERNELS_ALONE = EngineFit(1.0, 1.0, 1.0)
+"""An engine that was not fitted on a GPU is taken to run its kernels at the rates of the tables (assumed)."""
+
+
+@dataclass(frozen=True, slots=True)
 class GpuProfile:
-    """A datacentre or consumer GPU."""
+    """A datacentre or consumer GPU, or a CPU that serves in its place."""
 
     name: str
     """Catalogue name, such as ``a100-80g-sxm``."""
@@ -43,20 +90,41 @@ class GpuProfile:
     """Device memory capacity."""
     memory_bandwidth_bytes_per_s: BytesPerSecond
     """Peak memory bandwidth."""
-    bf16_flops: Flops
-    """Peak dense bf16 (and fp16) tensor rate in FLOP/s."""
-    fp8_flops: Flops
-    """Peak dense fp8 rate; 0 where the GPU has none and fp8 weights are expanded to bf16 (weight-only)."""
-    int8_flops: Flops
-    """Peak dense int8 rate in OP/s; 0 where absent."""
     weight_only_efficiency: Ratio
-    """Rate of GEMMs with 8-bit weights expanded on the fly, as a share of the bf16 rate."""
+    """Rate of GEMMs with weights of 8 bits or fewer expanded on the fly, as a share of the 16-bit rate."""
+    attention_efficiency: Ratio
+    """Share of the peak 16-bit rate that prefill attention reaches."""
+    attention_launch_s: Seconds
+    """Time of a prefill attention kernel that does nothing, per layer."""
+    attention_token_pairs: Pairs
+    """Query-key pairs that reading and writing one token costs as much as, in prefill attention."""
+    kv_read_efficiency: Ratio
+    """Share of the peak memory bandwidth at which decode attention reads KV."""
+    kv_read_launch_s: Seconds
+    """Time of a decode attention kernel that reads nothing, per layer."""
+    kv_read_stream_s: Seconds
+    """Time that each stream, one sequence's context of one KV head, adds to it."""
+    multiprocessors: Count
+    """Units that each work on one tile of a kernel at a time (SMs, compute units, cores)."""
+    expert_share: Ratio
+    """Arithmetic rate of the grouped products of a mixture of experts over that of dense ones."""
+    expert_launch_s: Seconds
+    """Time to sort tokens by expert, per layer."""
     host_bandwidth_bytes_per_s: BytesPerSecond
     """Peak bandwidth of the link to the host, one direction."""
-    allreduce_bandwidth_bytes_per_s: BytesPerSecond
-    """Bytes of message per second that a large two-GPU all-reduce sustains."""
     allreduce_latency_s: Seconds
-    """Time of a small all-reduce."""
+    """Time of an all-reduce of nothing between two GPUs."""
+    allreduce_hop_s: Seconds
+    """What each further GPU adds to it."""
+    allreduce_direct_bandwidth_bytes_per_s: OptionalRate
+    """Rate at which each GPU reads the messages of the others (small messages); 0: there is no such kernel."""
+    allreduce_stage_s: Seconds
+    """Time of the second stage of an all-reduce whose sum the GPUs share (large messages)."""
+    allreduce_bandwidth_bytes_per_s: BytesPerSecond
+    """Bytes of message per second of such an all-reduce between two GPUs."""
+    allreduce_growth: Growth
+    """Exponent with which its time grows with the other GPUs: about 0 behind a switch that adds, 0.3 in a ring, 1 and
+    more where all share one path."""
     idle_w: Watts
     """Power drawn when nothing runs."""
     tdp_w: Watts
@@ -65,10 +133,17 @@ class GpuProfile:
     """Energy per floating-point operation on top of idle power."""
     joules_per_byte: Joules
     """Energy per byte of device memory traffic on top of idle power."""
+    gemm: Mapping[str, GemmRate] = field(default_factory=dict)
+    """Matrix products by number format, of `NUMBER_FORMATS`; a format that is absent has no hardware."""
     engines: Mapping[str, EngineFit] = field(default_factory=dict)
-    """Fitted efficiencies by engine version, such as ``vllm-0.6``."""
+    """What engines get out of these rates, by version, such as ``vllm-0.6``."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""
+
+    @property
+    def peak_flops(self) -> float:
+        """Peak rate of the format that activations are computed in, in FLOP/s: 16 bit, else 32 bit."""
+        return self.gemm["bf16" if "bf16" in self.gemm else "fp32"].peak_flops
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,8 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def format_quantity(value: float, unit: str) -> str:
-    """Return `value`, in the SI unit `unit`, as people read it: three digits and a decimal prefix.
+def format_quantity(value: float, unit: str, digits: int = 3) -> str:
+    """Return `value`, in the SI unit `unit`, as people read it: so many digits and a decimal prefix.
 
     Examples
     --------
@@ -189,9 +189,9 @@ def format_quantity(value: float, unit: str) -> str:
     """
     if not math.isfinite(value):
         return f"{value} {unit}".strip()
-    rounded = float(f"{value:.3g}")
+    rounded = float(f"{value:.{digits}g}")
     if unit == "":
-        return f"{float(f'{value * 100:.3g}'):g} %"
+        return f"{float(f'{value * 100:.{digits}g}'):g} %"
     if unit == "1/s":
         return f"{rounded:g}/s"
     size = abs(rounded)
@@ -207,7 +207,7 @@ def format_quantity(value: float, unit: str) -> str:
             (name for name, step in steps.items() if step <= size), key=steps.__getitem__, default=unit
         )
         factor = steps[spelling]
-    return f"{float(f'{rounded / factor:.3g}'):g} {spelling}"
+    return f"{float(f'{rounded / factor:.{digits}g}'):g} {spelling}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +276,16 @@ PerSecond = Annotated[float, Quantity("1/s", high=1e9, above_low=True)]
 """Rate of events, above 0."""
 Ratio = Annotated[float, Quantity("", high=1.0)]
 """Share, 0 to 1."""
+Multiple = Annotated[float, Quantity("", low=0.01, high=100.0)]
+"""How many times as much, 0.01 to 100."""
+Pairs = Annotated[float, Quantity("", high=1e9)]
+"""How many query-key pairs, 0 to 1e9; on average, so not whole."""
+OptionalRate = Annotated[float, Quantity("B/s", high=1e18)]
+"""Bandwidth of what may be absent: 0 to 1 EB/s."""
+Growth = Annotated[float, Quantity("", high=3.0)]
+"""Exponent of a growth law, 0 (none) to 3."""
+Exponent = Annotated[float, Quantity("", low=1.0, high=20.0)]
+"""Exponent of a smooth maximum, 1 (a sum) to 20 (nearly a maximum)."""
 Count = Annotated[int, Quantity("", low=1, high=1e9, whole=True)]
 """How many, 1 to 1e9."""
 NonNegativeCount = Annotated[int, Quantity("", high=1e9, whole=True)]

@@ -12,7 +12,8 @@ devices, engines and calibration results share the form::
       bandwidth_bytes_per_s: {value: 300 GB/s, source: datasheet, kind: datasheet, note: One direction}
       ...
 
-An entry may also have ``low`` and ``high`` (an interval around the value) and ``valid`` (where it holds).
+An entry may also have ``low`` and ``high`` (an interval around the value), ``valid`` (where it holds) and ``error``
+(the cross-validated relative error of the fit that it is from).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ else:
 
 _EVIDENCE_KINDS: tuple[str, ...] = get_args(Kind)
 _REQUIRED = ("value", "source", "kind")
-_ENTRY_KEYS = (*_REQUIRED, "note", "low", "high", "valid")
+_ERROR = Quantity("", high=10.0)
+_ENTRY_KEYS = (*_REQUIRED, "note", "low", "high", "valid", "error")
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], command: str = "") -> str:
@@ -58,8 +60,8 @@ def load_sourced(source: str | Path, cls: type[T], *, name: str = "", also: tupl
         A `Path` is read as a file, a `str` is the text itself.
     cls
         Dataclass. Fields of text type stand at the top level of the file, quantities below ``values``, and a
-        field ``Mapping[str, D]`` with `D` a dataclass of quantities is a section of its own. Its field
-        ``evidence`` receives `Evidence` by field name.
+        field ``Mapping[str, D]`` with `D` a dataclass of quantities is a section of its own (``{}`` where
+        empty). Its field ``evidence`` receives `Evidence` by field name.
     name
         What messages call the file.
     also
@@ -137,7 +139,9 @@ class _SourcedReader:
     def entry(self, path: Path_, quantity: Quantity) -> Evidence | None:
         entry = self.mapping(path, allowed=_ENTRY_KEYS, required=_REQUIRED)
         numbers = {
-            key: self.number((*path, key), quantity) for key in ("value", "low", "high") if key in entry
+            key: self.number((*path, key), _ERROR if key == "error" else quantity)
+            for key in ("value", "low", "high", "error")
+            if key in entry
         }
         texts = {
             key: self.text((*path, key), _EVIDENCE_KINDS if key == "kind" else ())
@@ -165,6 +169,7 @@ class _SourcedReader:
             low=low,
             high=high,
             valid=texts.get("valid", ""),
+            error=numbers.get("error"),
         )
 
     def number(self, path: Path_, quantity: Quantity) -> float | None:

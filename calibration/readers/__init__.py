@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.readers import aiconfigurator, aihub, llmservingsim, power, splitwise, transfers, vidur
+from calibration.readers import (
+    aiconfigurator,
+    aihub,
+    android_power,
+    llmservingsim,
+    power,
+    splitwise,
+    transfers,
+    vidur,
+)
 from calibration.table import Measurement
 from devices.catalogue import unknown_name
 from devices.errors import Fault, InputError
@@ -37,6 +46,7 @@ READERS: Mapping[str, Reader] = {
     "aihub-llm": Reader(aihub.read_llm, aihub.SOURCE),
     "ml-energy": Reader(power.read_ml_energy, power.ML_ENERGY_SOURCE),
     "greenabr": Reader(power.read_greenabr, power.GREENABR_SOURCE),
+    "android-power": Reader(android_power.read, android_power.SOURCE),
     "transfers": Reader(transfers.read, transfers.SOURCE),
 }
 """Reader by the kind of table."""

@@ -33,6 +33,9 @@ _VARYING = frozenset(
 
 _ATTENTION = ("attention_prefill", "attention_decode", "attention_mixed")
 
+_FORMATS = {"fp16": "bf16", "fp8-block": "fp8"}
+"""Number format of the catalogue by precision of a table, where they differ."""
+
 
 def mark_suspects(rows: Iterable[Measurement]) -> Iterator[Measurement]:
     """Yield `rows` (latencies of ``gemm`` and attention; others pass) with the marks set."""
@@ -115,13 +118,8 @@ def _profile(device: str) -> GpuProfile | None:
 
 
 def _peak(profile: GpuProfile, precision: str) -> float:
-    return {
-        "bf16": profile.bf16_flops,
-        "fp16": profile.bf16_flops,
-        "fp8": profile.fp8_flops,
-        "fp8-block": profile.fp8_flops,
-        "int8": profile.int8_flops,
-    }.get(precision, 0.0)
+    rate = profile.gemm.get(_FORMATS.get(precision, precision))
+    return 0.0 if rate is None else rate.peak_flops
 
 
 def _series(row: Measurement) -> tuple[object, ...]:

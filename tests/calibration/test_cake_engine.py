@@ -16,8 +16,8 @@ def catalogue_constants() -> dict[str, float]:
     for name in ("a100-80g-sxm", "h100-80g-sxm"):
         gpu = load_profile(name)
         assert isinstance(gpu, GpuProfile)
-        constants[f"{name}/gemm_efficiency"] = gpu.engines["vllm-0.6"].gemm_efficiency
-        constants[f"{name}/attention_efficiency"] = gpu.engines["vllm-0.6"].attention_efficiency
+        constants[f"{name}/gemm_share"] = gpu.engines["vllm-0.6"].gemm_share
+        constants[f"{name}/attention_share"] = gpu.engines["vllm-0.6"].attention_share
         if name.startswith("a100"):
             constants[f"{name}/weight_only_efficiency"] = gpu.weight_only_efficiency
     engine = load_engine("vllm-0.6")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
-import statistics
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from devices import (
@@ -20,6 +19,7 @@ from devices import (
     load_sourced,
 )
 from devices.catalogue import PROFILE_KINDS, nearest_version, profile_names
+from devices.profiles import KERNELS_ALONE
 from simulator.serving.models import load_model
 
 CATALOG = Path(__file__).parents[2] / "devices" / "catalog"
@@ -75,9 +75,11 @@ def test_lists_all_devices() -> None:
 @pytest.mark.parametrize("name", profile_names())
 def test_every_value_has_evidence(name: str) -> None:
     profile = load_profile(name)
-    parts = [profile, *(profile.engines.values() if isinstance(profile, GpuProfile) else ())]
+    parts = [profile]
+    if isinstance(profile, GpuProfile):
+        parts += [*profile.gemm.values(), *profile.engines.values()]
     for part in parts:
-        numbers = [f.name for f in fields(part) if isinstance(getattr(part, f.name), float)]
+        numbers = [f.name for f in fields(part) if isinstance(getattr(part, f.name), int | float)]
         assert sorted(part.evidence) == sorted(numbers)
         for field, evidence in part.evidence.items():
             assert evidence.value == getattr(part, field)
@@ -86,18 +88,20 @@ def test_every_value_has_evidence(name: str) -> None:
                 assert evidence.note, f"{name}.{field}: how a value was fitted or why it was assumed"
 
 
-@pytest.mark.parametrize("name", profile_names("gpu"))
+@pytest.mark.parametrize("name", [name for name in profile_names("gpu") if not name.startswith("cpu")])
 def test_gpus_are_physical(name: str) -> None:
     profile = gpu(name)
-    assert "vllm-0.12" in profile.engines
     assert 0 < profile.idle_w < profile.tdp_w
-    assert profile.fp8_flops == 0 or profile.fp8_flops == pytest.approx(2 * profile.bf16_flops, rel=0.02)
-    fit = profile.engines["vllm-0.12"]
-    prefill_w = profile.idle_w + profile.joules_per_flop * fit.gemm_efficiency * profile.bf16_flops
-    assert prefill_w == pytest.approx(profile.tdp_w, rel=0.02)
-    reading = fit.memory_efficiency * profile.memory_bandwidth_bytes_per_s
+    bf16 = profile.gemm["bf16"]
+    if "fp8" in profile.gemm:
+        assert profile.gemm["fp8"].peak_flops == pytest.approx(2 * bf16.peak_flops, rel=0.02)
+    # large products alone would draw more than the board may: long prefill runs at the limit
+    prefill_w = profile.idle_w + profile.joules_per_flop * bf16.efficiency * bf16.peak_flops
+    assert profile.tdp_w < prefill_w < 2.5 * profile.tdp_w
+    # reading weights alone draws about as much at most (the constants were fitted at lower rates; the limit caps them)
+    reading = bf16.memory_efficiency * profile.memory_bandwidth_bytes_per_s
     decode_w = profile.idle_w + profile.joules_per_byte * reading
-    assert 0.5 * profile.tdp_w < decode_w < 1.05 * profile.tdp_w
+    assert 0.5 * profile.tdp_w < decode_w < 1.1 * profile.tdp_w
 
 
 @pytest.mark.parametrize("name", profile_names("storage"))
@@ -113,12 +117,12 @@ def test_datasheet_values() -> None:
     assert gpu("a100-80g-sxm").memory_bandwidth_bytes_per_s == 2039e9
     assert gpu("a100-80g-pcie").memory_bandwidth_bytes_per_s == 1935e9
     assert gpu("a100-40g-sxm").memory_bandwidth_bytes_per_s == 1555e9
-    assert [gpu(name).bf16_flops for name in ("a100-40g-pcie", "a100-80g-sxm")] == [312e12, 312e12]
-    assert gpu("a100-80g-sxm").fp8_flops == 0
-    assert gpu("h100-80g-sxm").bf16_flops == 989e12
-    assert gpu("h100-80g-sxm").fp8_flops == 1979e12
+    assert [gpu(name).peak_flops for name in ("a100-40g-pcie", "a100-80g-sxm")] == [312e12, 312e12]
+    assert "fp8" not in gpu("a100-80g-sxm").gemm
+    assert gpu("h100-80g-sxm").peak_flops == 989e12
+    assert gpu("h100-80g-sxm").gemm["fp8"].peak_flops == 1979e12
     assert gpu("h200-sxm").memory_bandwidth_bytes_per_s == 4.8e12
-    assert gpu("rtx-4090").bf16_flops == 165.2e12
+    assert gpu("rtx-4090").peak_flops == 165.2e12
     assert gpu("mi300x").tdp_w == 750
     link = load_profile("nvlink4")
     assert isinstance(link, LinkProfile)
@@ -143,23 +147,6 @@ def test_dram_over_pcie_5_matches_the_measured_rates_by_block_size(
     assert block / seconds == pytest.approx(measured_gb_per_s * 1e9, rel=0.06)
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"), [("a100-80g-sxm", "a100_sxm"), ("h200-sxm", "h200_sxm"), ("b200-sxm", "b200_sxm")]
-)
-def test_memory_efficiency_follows_from_the_kernel_tables(name: str, folder: str) -> None:
-    table = (
-        CATALOG.parents[2] / "shared/data/gpu_microbench/aiconfigurator" / folder / "gemm_gemm_perf.parquet"
-    )
-    if not table.exists():
-        pytest.skip("needs ../shared/data/gpu_microbench (kernel tables are not part of the project)")
-    shape = [("gemm_dtype", "=", "bfloat16"), ("m", "=", 1), ("n", "=", 8192), ("k", "=", 8192)]
-    milliseconds = pq.read_table(table, columns=["latency"], filters=shape)["latency"].to_pylist()
-    rate = 2 * 8192**2 / (statistics.median(milliseconds) * 1e-3)
-    profile = gpu(name)
-    share = rate / profile.memory_bandwidth_bytes_per_s
-    assert profile.engines["vllm-0.12"].memory_efficiency == pytest.approx(share, rel=0.01)
-
-
 def test_load_profile_is_cached_and_refuses_unknown_names() -> None:
     assert load_profile("a100-80g-sxm") is load_profile("a100-80g-sxm")
     with pytest.raises(InputError, match="unknown device profile 'a100-80-sxm'; nearest: a100-80g-sxm"):
@@ -172,12 +159,12 @@ def test_profiles_can_be_sent_to_workers() -> None:
 
 
 def test_engine_fit_falls_back_and_says_so() -> None:
-    a100, h200 = gpu("a100-80g-sxm"), gpu("h200-sxm")
+    a100, l40s = gpu("a100-80g-sxm"), gpu("l40s")
     assert engine_fit(a100, "vllm-0.6") == (a100.engines["vllm-0.6"], "vllm-0.6")
     assert engine_fit(a100, "vllm-0.11") == (a100.engines["vllm-0.6"], "vllm-0.6")
     assert engine_fit(a100, "vllm-0.19") == (a100.engines["vllm-0.12"], "vllm-0.12")
-    assert engine_fit(h200, "vllm-0.6")[1] == "vllm-0.12"
-    assert engine_fit(a100, "transformers-4.28")[1] == "vllm-0.12"
+    assert engine_fit(l40s, "vllm-0.6") == (KERNELS_ALONE, "")
+    assert engine_fit(a100, "transformers-4.28") == (KERNELS_ALONE, "")
 
 
 def test_versions_compare_as_numbers() -> None:
@@ -251,3 +238,19 @@ def test_the_name_in_a_file_is_the_files_name(tmp_path: Path) -> None:
     path.write_text(GOOD)
     with pytest.raises(InputError, match="must be the file's name, 'other'"):
         load_sourced(path, LinkProfile, also=("kind",))
+
+
+def test_own_device_files_join_the_catalogue(tmp_path, monkeypatch) -> None:
+    text = (CATALOG / "a100-80g-sxm.yaml").read_text().replace("name: a100-80g-sxm", "name: mine")
+    (tmp_path / "mine.yaml").write_text(text)
+    assert "mine" not in profile_names()
+    monkeypatch.setenv("HETSIM_DEVICES", str(tmp_path))
+    assert "mine" in profile_names("gpu")
+    assert replace(gpu("mine"), name="a100-80g-sxm") == replace(gpu("a100-80g-sxm"), title=gpu("mine").title)
+    (tmp_path / "a100-80g-sxm.yaml").write_text(text)
+    monkeypatch.setenv("HETSIM_DEVICES", f"{tmp_path}{os.pathsep}")  # another value: the folder is read again
+    with pytest.raises(InputError, match="'a100-80g-sxm' is the name of another file"):
+        profile_names()
+    monkeypatch.setenv("HETSIM_DEVICES", str(tmp_path / "none"))
+    with pytest.raises(InputError, match="is not a folder"):
+        profile_names()

@@ -337,7 +337,7 @@ def test_a_faulty_parquet_row_is_named(tmp_path):
         rows_of("aiconfigurator", write_parquet(tmp_path / "g.parquet", rows))
 
 
-@pytest.mark.parametrize("kind", sorted(set(READERS) - {"aiconfigurator"}))
+@pytest.mark.parametrize("kind", sorted(set(READERS) - {"aiconfigurator", "android-power"}))
 def test_a_table_of_another_kind_is_refused(tmp_path, kind):
     names = {"vidur": "a100_m_mlp.csv", "frontier": "a800_attention.csv", "greenabr": "galaxy.csv"}
     names["llmservingsim"] = "RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1_dense.csv"

@@ -37,9 +37,11 @@ def test_attended_pairs_match_a_count(new, prefix, window):
 
 
 def test_a_gemm_at_the_peak_rate_has_share_one():
-    time_s = 2 * 4096**3 / H100.bf16_flops
+    time_s = 2 * 4096**3 / H100.peak_flops
     assert share_of_peak(gemm(time_s)) == pytest.approx(1)
-    assert share_of_peak(gemm(time_s, precision="fp8")) == pytest.approx(H100.bf16_flops / H100.fp8_flops)
+    assert share_of_peak(gemm(time_s, precision="fp8")) == pytest.approx(
+        H100.peak_flops / H100.gemm["fp8"].peak_flops
+    )
 
 
 def test_reading_much_kv_is_bound_by_memory_bandwidth():
@@ -60,14 +62,14 @@ def test_what_cannot_be_judged_is_not_marked():
 
 
 def test_a_far_too_fast_row_casts_doubt_on_its_series_only():
-    right = 4 * 4096**3 / H100.bf16_flops
+    right = 4 * 4096**3 / H100.peak_flops
     rows = [gemm(right), gemm(right / 4), gemm(right, n=2048)]
     marks = [set(row.parameters) & {"suspect", "suspect_series"} for row in mark_suspects(rows)]
     assert marks == [{"suspect_series"}, {"suspect", "suspect_series"}, set()]
 
 
 def test_a_boosted_clock_casts_no_doubt():
-    peak_s = 2 * 4096**3 / H100.bf16_flops
+    peak_s = 2 * 4096**3 / H100.peak_flops
     rows = list(mark_suspects([gemm(peak_s / 1.1), gemm(peak_s * 2)]))
     assert [set(row.parameters) & {"suspect", "suspect_series"} for row in rows] == [{"suspect"}, set()]
 

@@ -1,0 +1,1 @@
+"""Recipes: how fitted and measured values of shipped files follow from tables."""
