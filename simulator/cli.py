@@ -20,8 +20,27 @@ from devices.errors import InputError, SimulatorError
 LISTS = ("policies", "devices", "models", "engines", "scenarios", "metrics", "plots")
 """What `hetsim list` can show."""
 
-STUDIES = ("cake", "serving", "phone_sr")
+STUDIES = ("cake", "serving", "phone_sr", "energy", "kv_load", "streaming")
 """Published tables that `hetsim reproduce` can show beside ours."""
+
+CALIBRATE_FIT, CALIBRATE_READ = "calibrate fit", "calibrate read"
+"""Commands of two words."""
+
+TABLE_KINDS = (
+    "aiconfigurator",
+    "vidur",
+    "frontier",
+    "splitwise",
+    "llmservingsim",
+    "aihub-sr",
+    "aihub-networks",
+    "aihub-llm",
+    "ml-energy",
+    "greenabr",
+    "android-power",
+    "transfers",
+)
+"""Published tables that `hetsim calibrate read` knows."""
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit status."""
@@ -37,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = parser().parse_args(argv)
+        arguments = parser().parse_args(_two_words(argv))
     except SystemExit as stop:  # argparse has said all: help, or what is wrong
         return int(stop.code or 0)
     arguments.argv = ["hetsim", *argv]
@@ -135,13 +154,25 @@ def parser() -> argparse.ArgumentParser:
     _quiet_option(reproduce)
 
     _calibrate_options(add("calibrate", "", "measure this machine; `all`: every benchmark"))
+    _fit_options(add(CALIBRATE_FIT, "", "rebuild device and engine files from the tables that they stand on"))
+    _read_options(add(CALIBRATE_READ, "", "read a published table into the schema of our measurements"))
 
     add("version", "files:version", "version of hetsim and of what it computes with")
     return top
 
 
+def _two_words(argv: list[str]) -> list[str]:
+    """Join the words of a command of two, which argparse does not know."""
+    command = " ".join(argv[:2])
+    return [command, *argv[2:]] if command in (CALIBRATE_FIT, CALIBRATE_READ) else argv
+
+
 def _calibrate_options(command: argparse.ArgumentParser) -> None:
     command.set_defaults(body="calibration.commands:calibrate")
+    command.epilog = (
+        "See also `hetsim calibrate fit --help` (tables to device files) and `hetsim calibrate read --help` "
+        "(published tables to our schema)."
+    )
     command.add_argument(
         "benches",
         metavar="BENCH",
@@ -150,6 +181,12 @@ def _calibrate_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="CSV to write, never over another (default: stdout)"
+    )
+    command.add_argument(
+        "--device-file",
+        metavar="NAME.yaml",
+        type=Path,
+        help="device file to fit to what was measured: needs gemm, attention, step and copy",
     )
     command.add_argument("--quick", action="store_true", help="a few small points: to see that all runs")
     command.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
@@ -199,6 +236,64 @@ def _calibrate_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--limit-s", metavar="S", type=_positive, help="start no further point after this time"
+    )
+    _quiet_option(command)
+
+
+def _fit_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(body="calibration.fit_command:fit")
+    command.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="device or engine of the catalogue; `all`: every one with a fit",
+    )
+    command.add_argument("--data", metavar="FOLDER", type=Path, help="folder of the published tables")
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        type=Path,
+        help="folder for the files, never over others (with --from: the file)",
+    )
+    what = command.add_mutually_exclusive_group()
+    what.add_argument(
+        "--check", action="store_true", help="exit 1 where a shipped file differs from what is found"
+    )
+    what.add_argument(
+        "--in-place",
+        action="store_true",
+        help="write the shipped files anew, one fit after the other, as later ones build on earlier ones",
+    )
+    command.add_argument("--plots", metavar="DIR", type=Path, help="residual plots of the fits")
+    command.add_argument(
+        "--gaps", action="store_true", help="list fitted values that nothing rebuilds, and stop"
+    )
+    command.add_argument(
+        "--from",
+        metavar="CSV",
+        type=Path,
+        action="append",
+        default=[],
+        dest="tables",
+        help="table of `hetsim calibrate` to fit instead; repeatable, all of one machine",
+    )
+    command.add_argument("--name", metavar="NAME", default="", help="with --from: what the device is called")
+    command.add_argument(
+        "--model",
+        metavar="NAME",
+        default="",
+        help="with --from: model whose steps count, where there are several",
+    )
+    _quiet_option(command)
+
+
+def _read_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(body="calibration.read_command:read")
+    command.add_argument("kind", metavar="KIND", help=" | ".join(TABLE_KINDS))
+    command.add_argument("path", metavar="PATH", type=Path, help="the table as its authors publish it")
+    command.add_argument(
+        "-o", "--output", metavar="CSV", type=Path, help="file to write, never over another (default: stdout)"
     )
     _quiet_option(command)
 

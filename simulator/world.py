@@ -86,7 +86,7 @@ def simulate(
     step_by_step
         Advance one engine step at a time: slow, for checks of the closed form.
     costs
-        Step costs by service, instead of the catalogue's: for fits and sensitivity studies.
+        Step costs by service, with model and GPU, instead of the catalogue's: for fits and sensitivity studies.
     log
         Gets an entry for everything that happens to a request; None: nothing is logged.
 
@@ -221,6 +221,9 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
         if failed:
             yield f"services.{name}: {failed} requests are longer than the whole KV cache of a replica: failed"
         model = load_model(scenario.services[name].model)
+        gpu = runtime.replicas[0].cost.gpu
+        if not gpu.tdp_w:
+            yield f"services.{name}: the power of {gpu.name} is not known; its energy is left out (0 J)"
         tokens = records.column("input_tokens") + records.column("output_tokens")
         beyond = int((tokens > model.context_tokens).sum())
         if beyond:
@@ -244,6 +247,7 @@ def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, Device
         for service_name, service in scenario.services.items():
             if service.gpus == name:
                 for replica in world.services[service_name].replicas:
+                    profile = replica.cost.gpu
                     busy_gpu_s += replica.busy_s * service.tensor_parallel
                     busy_j += replica.busy_j
                     used += service.tensor_parallel

@@ -84,7 +84,10 @@ def _text(scenario: Scenario, values: list[Citation], counts: dict[str, int]) ->
 def _interval(it: Citation) -> str:
     if it.low is None and it.high is None:
         return ""
-    low, high = ("?" if end is None else format_quantity(end, it.unit) for end in (it.low, it.high))
+    low, high = (
+        "?" if end is None else f"{end:g}" if it.count else format_quantity(end, it.unit)
+        for end in (it.low, it.high)
+    )
     return f"{low} to {high}"
 
 

@@ -63,9 +63,47 @@ def phone_sr(cells: Path | None) -> Answer:
     return rows, lambda: report_phone_sr(rows), notes(rows)
 
 
+def energy(cells: Path | None) -> Answer:
+    """Reproduce measured power of serving engines."""
+    from simulator.experiments.reproduce_energy import (  # noqa: PLC0415 (slow imports)
+        notes,
+        report_energy,
+        reproduce_energy,
+    )
+
+    rows = reproduce_energy(cells)
+    return rows, lambda: report_energy(rows), notes(rows)
+
+
+def kv_load(cells: Path | None) -> Answer:
+    """Reproduce measured times to load a stored prefix or to compute it."""
+    from simulator.experiments.reproduce_kv_load import (  # noqa: PLC0415 (slow imports)
+        notes,
+        report_kv_load,
+        reproduce_kv_load,
+    )
+
+    rows = reproduce_kv_load(cells)
+    return rows, lambda: report_kv_load(rows), notes(rows)
+
+
+def streaming(cells: Path | None) -> Answer:
+    """Reproduce playbacks of Sabre, an existing simulator of players."""
+    from simulator.experiments.reproduce_streaming import (  # noqa: PLC0415 (slow imports)
+        report_streaming,
+        reproduce_streaming,
+    )
+
+    rows, notes = reproduce_streaming(cells)
+    return rows, lambda: report_streaming(rows), notes
+
+
 STUDY: dict[str, Callable[[Path | None], Answer]] = {
     "cake": cake,
     "serving": serving,
     "phone_sr": phone_sr,
+    "energy": energy,
+    "kv_load": kv_load,
+    "streaming": streaming,
 }
 """Studies by name."""

@@ -52,6 +52,10 @@ class Citation:
     """Upper end of its interval."""
     valid: str = ""
     """Where it holds; empty: everywhere."""
+    error: float | None = None
+    """Cross-validated relative error of the fit that it is from."""
+    count: bool = False
+    """A plain number, not a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,11 @@ def citations(scenario: Scenario) -> list[Citation]:
         found += _profile(name, profile, said)
         if isinstance(profile, GpuProfile):
             engines = dict.fromkeys(it.engine for it in scenario.services.values() if it.gpus == name)
+            for key, rate in profile.gemm.items():
+                found += _evidence(name, profile.name, rate.evidence, {}, type(rate), f"gemm.{key}.")
             for used in dict.fromkeys(engine_fit(profile, engine)[1] for engine in engines):
-                fit = profile.engines[used]
-                found += _evidence(name, profile.name, fit.evidence, {}, type(fit), f"engines.{used}.")
+                if fit := profile.engines.get(used):
+                    found += _evidence(name, profile.name, fit.evidence, {}, type(fit), f"engines.{used}.")
     for name, link in scenario.links.items():
         profile = load_profile(link.profile)
         found += _profile(name, profile, _said(link, profile))
@@ -123,7 +129,9 @@ def stand_ins(engine: str, gpu: str) -> list[str]:
     profile = load_profile(gpu)
     if isinstance(profile, GpuProfile):
         used = engine_fit(profile, engine)[1]
-        if used != engine:
+        if not used:
+            notes.append(f"{engine} is not calibrated on {gpu}; its kernels are taken to run at full rate")
+        elif used != engine:
             notes.append(f"{engine} is not calibrated on {gpu}; efficiencies are those of {used}")
     return notes
 
@@ -164,14 +172,14 @@ def _evidence(
             )
             continue
         quantity = quantity_of(hints[field])
-        whole = quantity is not None and quantity.whole
+        count = quantity is not None and quantity.unit == "" and quantity.high != 1
         yield Citation(
             owner,
             entry,
             prefix + field,
             it.value,
             it.unit,
-            f"{it.value:g}" if whole else _shown(it.value, it.unit),
+            f"{it.value:g}" if count else _shown(it.value, it.unit),
             it.kind,
             it.source,
             it.url,
@@ -179,6 +187,8 @@ def _evidence(
             it.low,
             it.high,
             it.valid,
+            it.error,
+            count,
         )
 
 

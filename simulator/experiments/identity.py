@@ -11,14 +11,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from devices.catalogue import profile_file
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
-from simulator.serving.engines import load_engine
+from simulator.serving.engines import engine_file, load_engine
+from simulator.serving.models import model_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +82,11 @@ def catalogue_files(scenario: Scenario) -> dict[str, Traversable]:
 
 def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Traversable]]:
     for profile in (it.profile for section in (scenario.devices, scenario.links) for it in section.values()):
-        file = f"{profile}.yaml"
-        yield f"devices/catalog/{file}", files("devices") / "catalog" / file
+        yield f"devices/catalog/{profile}.yaml", profile_file(profile)
     for service in scenario.services.values():
-        for kind, name in (("models", service.model), ("engines", load_engine(service.engine).name)):
-            file = f"{name}.yaml"
-            yield (
-                f"simulator/serving/catalog/{kind}/{file}",
-                files("simulator") / "serving" / "catalog" / kind / file,
-            )
+        engine = load_engine(service.engine).name
+        yield f"simulator/serving/catalog/models/{service.model}.yaml", model_file(service.model)
+        yield f"simulator/serving/catalog/engines/{engine}.yaml", engine_file(engine)
 
 
 def _digest(file: Traversable) -> str:

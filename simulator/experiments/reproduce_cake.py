@@ -161,7 +161,8 @@ def notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         found += stand_ins(ENGINE, name)
         gpu = load_profile(name)
         assert isinstance(gpu, GpuProfile)
-        if engine_fit(gpu, ENGINE)[0].evidence["gemm_efficiency"].kind == "assumed":
+        evidence = engine_fit(gpu, ENGINE)[0].evidence
+        if evidence and evidence["gemm_share"].kind == "assumed":
             found.append(f"efficiencies of {ENGINE} on {name} are assumed")
     return found
 

@@ -44,6 +44,9 @@ REQUESTS_PER_PLACE = 10
 UNCHUNKED = ("vllm-0.6",)
 """Engines whose default is to prefill whole prompts in batches of their own."""
 
+FITTED = ("vllm-0.6", "vllm-0.12")
+"""Engines whose overheads were fitted to end-to-end latencies."""
+
 METRICS = ("ttft_s", "tpot_s", "batch_latency_s", "output_tokens_per_s")
 """What is predicted."""
 
@@ -202,4 +205,9 @@ def report_serving(rows: list[dict[str, Any]]) -> str:
                 f"{metric}: median |error| {100 * statistics.median(relative):.1f} %, "
                 f"worst {100 * max(relative):.0f} % ({len(values)} cells)"
             )
+    if any(row["engine"] in FITTED for row in rows):
+        lines.append(
+            "Overheads of vllm-0.6 and vllm-0.12 were fitted to measured cells, those that this project ships among "
+            "them (docs/calibration.md)"
+        )
     return "\n".join(lines)

@@ -75,6 +75,7 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
         device = parts.devices.get(service.gpus)
         if device is not None and _is_gpu(device):
             yield from _gpu_count(("services", name), service, device)
+            yield from check_precision(("services", name), service, device)
             yield from check_memory(("services", name), service, device)
     yield from _shared_gpus(parts)
     for name, workload in parts.workloads.items():
@@ -154,6 +155,21 @@ def _shared_gpus(parts: Parts) -> Iterator[Problem]:
         if max(need.values()) <= device.count < sum(need.values()):
             shares = ", ".join(f"{user} {gpus}" for user, gpus in need.items())
             yield Problem(("devices", name, "count"), f"is {device.count}; its services need more ({shares})")
+
+
+def check_precision(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:
+    """Yield a problem where the GPUs have no arithmetic for the model's weights or activations."""
+    from simulator.serving.memory import number_format  # noqa: PLC0415 (it imports the scenario's spec)
+
+    if service.model not in model_names():
+        return
+    profile = load_profile(device.profile)
+    assert isinstance(profile, GpuProfile)
+    chosen = number_format(service, load_model(service.model))
+    formats = {*profile.gemm, *(("fp16", "fp8", "int8", "int4") if "bf16" in profile.gemm else ())}
+    if chosen not in formats:
+        message = f"{device.profile} does not compute in {chosen}; allowed: {', '.join(sorted(formats))}"
+        yield Problem((*path, "model" if service.precision is None else "precision"), message)
 
 
 def check_memory(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:

@@ -109,7 +109,7 @@ class LlmService:
     """Independent copies; None: as many as the GPUs allow (one where their count is open too)."""
     engine: str = "vllm-0.12"
     """Serving engine and version whose overheads apply (`hetsim list engines`)."""
-    precision: Literal["fp16", "bf16", "fp8"] | None = None
+    precision: Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"] | None = None
     """Precision of weights instead of the model file's."""
     memory_utilization: Ratio = 0.9
     """Share of GPU memory that weights, activations and KV cache may take together."""
@@ -124,8 +124,8 @@ class LlmService:
     """Storage devices that hold KV evicted from GPU memory, fastest first."""
     kv_write: Literal["write_back", "write_through"] = "write_back"
     """``write_back``: a block goes to the next tier when evicted; ``write_through``: also once computed."""
-    kv_bits: Literal[16, 8, 3] = 16
-    """Bits per KV element in storage tiers."""
+    kv_bits: Literal[32, 16, 8, 3] | None = None
+    """Bits per KV element in storage tiers; None: as in GPU memory."""
     dequantisation_s_per_token: Seconds = 0.0
     """GPU time to expand one loaded token's KV to the precision of the engine."""
     io_chunk_tokens: Count = 128

@@ -16,7 +16,7 @@ from simulator.serving.engines import load_engine
 from simulator.serving.kv_cache import BlockPool
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import NAMESPACE, KvTiers
-from simulator.serving.memory import kv_capacity_blocks, weight_bits
+from simulator.serving.memory import kv_capacity_blocks, number_format
 from simulator.serving.models import load_model
 from simulator.serving.replica import Replica
 from simulator.serving.service import ServiceRuntime
@@ -53,7 +53,7 @@ def step_cost(service: LlmService, device: DeviceSpec) -> StepCost:
         fit,
         engine,
         tensor_parallel=service.tensor_parallel,
-        weight_bits=weight_bits(service, model),
+        number_format=number_format(service, model),
         background_tokens=budget - own_budget(service),
         background_context_tokens=service.background_context_tokens,
     )
@@ -116,11 +116,11 @@ def build_service(
                 f"services.{name}.block_tokens",
             )
         )
-    model = load_model(service.model)
+    model = cost.model
     budget = own_budget(service)
     engine = cost.engine
     sequences = batching.max_sequences or int(engine.default_max_sequences)
-    token_bytes = model.kv_bytes_per_token * service.kv_bits / model.kv_bits
+    token_bytes = model.kv_bytes_per_token * (service.kv_bits or model.kv_bits) / model.kv_bits
     tiers = KvTiers(
         [storage[tier] for tier in service.kv_tiers],
         index * NAMESPACE,
@@ -134,7 +134,7 @@ def build_service(
     for number in range(replica_count(service, device)):
         port = first_port + number
         pool = BlockPool(
-            kv_capacity_blocks(service, device),
+            kv_capacity_blocks(service, device, model, cost.gpu),
             prefix_block_tokens // service.block_tokens,
             service.prefix_cache,
             on_evict=lambda ids, port=port: tiers.write(ids, port),  # type: ignore[misc]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from devices.catalogue import load_sourced, nearest_version, unknown_name
+from devices.catalogue import catalogue_files, load_sourced, nearest_version, unknown_name
 from devices.errors import Fault, InputError
 from devices.evidence import Evidence
 from devices.quantity import Count, Seconds
@@ -52,10 +52,14 @@ class EngineProfile:
 
 def engine_names() -> list[str]:
     """Return the names of the catalogue's engines in alphabetical order."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return sorted(catalogue_files(_FOLDER, "engines"))
 
 
-@cache
+def engine_file(name: str) -> Path:
+    """Return the file of the engine called `name`, which must be in the catalogue."""
+    return catalogue_files(_FOLDER, "engines")[name]
+
+
 def load_engine(name: str) -> EngineProfile:
     """Return the profile of the engine version `name`.
 
@@ -71,8 +75,15 @@ def load_engine(name: str) -> EngineProfile:
     used = nearest_version(name, known)
     if used is None:
         raise InputError(Fault(unknown_name("engine", name, known)))
-    if used != name:
-        return load_engine(used)
-    return load_sourced(
-        _FOLDER / f"{used}.yaml", EngineProfile, name=f"simulator/serving/catalog/engines/{used}.yaml"
-    )
+    return _load(engine_file(used))
+
+
+@cache
+def _load(path: Path) -> EngineProfile:
+    shown = f"simulator/serving/catalog/engines/{path.name}" if path.parent == _FOLDER else str(path)
+    return load_sourced(path, EngineProfile, name=shown)
+
+
+def forget_engines() -> None:
+    """Read files again when they are next asked for: they have been rewritten."""
+    _load.cache_clear()

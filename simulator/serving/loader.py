@@ -8,7 +8,8 @@ from simulator.core import Environment
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import Load, Segment
 from simulator.serving.sequence import Sequence
-from simulator.serving.step_cost import StepCost, chunk_pairs
+from simulator.serving.step_cost import StepCost
+from simulator.serving.work import chunk_pairs
 
 
 class Loader:

@@ -27,7 +27,8 @@ from simulator.serving.load_view import RaceView
 from simulator.serving.loader import Loader
 from simulator.serving.run import Run
 from simulator.serving.sequence import Sequence
-from simulator.serving.step_cost import StepCost, chunk_pairs
+from simulator.serving.step_cost import StepCost
+from simulator.serving.work import chunk_pairs
 
 UNLIMITED = 1 << 62
 """More steps than any run has."""
@@ -349,7 +350,7 @@ class Replica:
             return 1
         if sequence.load is not None and (sequence.overlaps or self.kv_loading.asks_every_step):
             return 1
-        run.growth_s += self.cost.beta_s * take * take
+        run.growth_s += self.cost.pair_s(take) * take * take
         if sequence.racing:
             return self._loader.steps_before_meeting(sequence, take, steps, run.step_s, run.growth_s)
         return steps
@@ -402,7 +403,7 @@ class Replica:
         run, decodes = self._run, self._decodes
         n = len(decodes.heap)
         duration_s = now - run.start_s
-        energy_j = self.cost.energy_j(
+        energy_j = self.cost.energy.run_j(
             steps,
             run.step_s if steps > 1 else duration_s,  # an overlapped load may have drawn a single step out
             run.growth_s,

@@ -1,34 +1,41 @@
-"""What one engine step of an LLM costs in time and energy on a tensor-parallel group of GPUs.
+"""How long one engine step of an LLM takes on a tensor-parallel group of GPUs.
 
 A step that computes ``new`` tokens, whose decodes read ``context`` cached tokens and whose prefill chunks form
 ``pairs`` query-key pairs, takes
 
-    step_s = fixed_s + W(new) + sampled_s * decodes + alpha * context + beta * pairs [+ launch_s with prefill]
+    step_s = fixed_s + W(new) + R(decodes) + alpha * context [+ P(prefill) + beta(prefill) * pairs]
 
 With a fixed set of decodes and prefill chunks of fixed size only ``context`` and ``pairs`` change from step to
-step, both linearly, so the cost of k steps has a closed form (`StepCost.run_s`) and the engine needs no event per
-token.
+step, both linearly, so the cost of k steps has a closed form (`simulator.serving.run`) and the engine needs no event
+per token.
 
-``W`` is a roofline over the dense layers: the time to read the weights that the step touches and the time to do
-their floating-point work, joined by a smooth maximum, plus the all-reduces of tensor parallelism.
+``W`` is the sum over the matrix products of the layers (`simulator.serving.kernels`), the element-wise operations
+between them, and the all-reduces of tensor parallelism; ``R`` is the output layer and what each sequence costs;
+``P`` and ``beta`` depend on how many tokens the step prefills. Each is computed once per argument and remembered.
 """
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
-from devices.profiles import EngineFit, GpuProfile
+from devices.profiles import NUMBER_FORMATS, EngineFit, GemmRate, GpuProfile
 from simulator.serving.engines import EngineProfile
+from simulator.serving.kernels import allreduce_s, gemm_s, tile_rows, tiled, waves
 from simulator.serving.models import ModelSpec
-
-ROOFLINE_EXPONENT = 3.0
-"""Sharpness of the smooth maximum of memory and compute time: between 2 (A100) and 4 (H100) in GEMM tables of
-the aiconfigurator project at 64 to 512 rows (assumed in between until the tables are fitted)."""
+from simulator.serving.step_energy import StepEnergy
+from simulator.serving.work import (
+    chunk_pairs,
+    elementwise_values,
+    flops_per_pair,
+    kv_bytes_per_token_per_group,
+    kv_streams,
+    products,
+    read_parameters,
+)
 
 
 class StepCost:
-    """Time and energy of engine steps for one model on one tensor-parallel group.
+    """Time of engine steps for one model on one tensor-parallel group; its `energy` tells what they draw.
 
     Parameters
     ----------
@@ -42,8 +49,9 @@ class StepCost:
         Overheads of the engine version.
     tensor_parallel
         GPUs in the group.
-    weight_bits
-        16 or 8.
+    number_format
+        That of the layers' weights, of `devices.profiles.NUMBER_FORMATS`. Without hardware for a format of 8
+        bits or fewer the weights are expanded to 16 bits on the fly.
     background_tokens
         Tokens of every step that belong to work outside the scenario.
     background_context_tokens
@@ -55,21 +63,19 @@ class StepCost:
         "background_pairs",
         "background_tokens",
         "beta_s",
-        "context_j",
+        "energy",
         "engine",
         "fit",
-        "fixed_j",
         "fixed_s",
         "gpu",
-        "idle_w",
         "launch_s",
         "linear_s",
         "model",
-        "pair_j",
-        "sampled_s",
+        "number_format",
+        "pair_s",
+        "rows_s",
+        "sequence_s",
         "tensor_parallel",
-        "token_j",
-        "weight_bits",
     )
 
     def __init__(
@@ -79,7 +85,7 @@ class StepCost:
         fit: EngineFit,
         engine: EngineProfile,
         tensor_parallel: int = 1,
-        weight_bits: int = 16,
+        number_format: str = "bf16",
         background_tokens: int = 0,
         background_context_tokens: float = 0.0,
     ) -> None:
@@ -88,91 +94,112 @@ class StepCost:
         self.fit = fit
         self.engine = engine
         self.tensor_parallel = tensor_parallel
-        self.weight_bits = weight_bits
+        self.number_format = number_format
         self.background_tokens = background_tokens
         self.background_pairs = background_tokens * background_context_tokens
 
         tp = tensor_parallel
-        bandwidth = gpu.memory_bandwidth_bytes_per_s * fit.memory_efficiency * tp
-        attention_rate = gpu.bf16_flops * fit.attention_efficiency * tp
-        flops_per_pair = 4.0 * model.layers * model.attention_heads * model.head_dim
-        head_bytes = model.vocabulary * model.hidden * 2.0
-        self.alpha_s = kv_bytes_per_token_per_group(model, tp) / bandwidth
+        self.alpha_s = kv_bytes_per_token_per_group(model, tp) / (
+            gpu.memory_bandwidth_bytes_per_s * gpu.kv_read_efficiency * fit.memory_share * tp
+        )
         """Time per cached token that a decode reads, in s."""
-        self.beta_s = flops_per_pair / attention_rate
-        """Time per query-key pair of prefill attention, in s."""
+        self.beta_s = flops_per_pair(model) / (
+            gpu.peak_flops * gpu.attention_efficiency * fit.attention_share * tp
+        )
+        """Time per query-key pair of prefill attention that fills the GPU, in s (see `pair_s`)."""
+        self.pair_s = lru_cache(maxsize=1 << 12)(self._pair_s)
+        """``pair_s(tokens)``: time per query-key pair where a step prefills `tokens` tokens, in s."""
         self.fixed_s = (
             engine.step_overhead_s
             + model.layers * engine.layer_overhead_s
             + (engine.tensor_parallel_overhead_s if tp > 1 else 0.0)
-            + head_bytes / bandwidth
             + self.beta_s * self.background_pairs
         )
         """Time of a step before any token of the scenario, in s."""
-        self.sampled_s = engine.sequence_overhead_s + 2.0 * model.vocabulary * model.hidden / (
-            gpu.bf16_flops * fit.gemm_efficiency * tp
+        self.launch_s = model.layers * (
+            gpu.attention_launch_s + (2.0 * engine.allreduce_overhead_s if tp > 1 else 0.0)
         )
-        """Time per sampled token: output layer and the engine's overhead per sequence, in s."""
-        self.launch_s = 2.0 * model.layers * engine.allreduce_overhead_s if tp > 1 else 0.0
-        """Extra time of a step with prefill chunks: its all-reduces are launched one by one, in s."""
+        """Extra time of a step with prefill chunks: their attention, and all-reduces launched one by one, in s."""
+        self.sequence_s = engine.sequence_overhead_s + kv_streams(model, tp) * gpu.kv_read_stream_s
+        """Time per decoding sequence: the engine's work and the streams of KV that it reads, in s."""
         self.linear_s = lru_cache(maxsize=1 << 16)(self._linear_s)
-        """``linear_s(new)``: time of the dense layers over `new` tokens of the scenario, in s; remembered."""
+        """``linear_s(new)``: time of the layers but for attention over `new` tokens of the scenario, in s."""
+        self.rows_s = lru_cache(maxsize=1 << 12)(self._rows_s)
+        """``rows_s(decodes)``: time of the output layer and of what does not depend on the context of decodes, in s."""
 
-        self.idle_w = gpu.idle_w * tp
-        """Power of the group when nothing runs, in W."""
-        self.token_j = 2.0 * model.active_layer_parameters * gpu.joules_per_flop
-        """Energy per new token above idle, in J."""
-        self.pair_j = flops_per_pair * gpu.joules_per_flop
-        """Energy per query-key pair above idle, in J."""
-        self.context_j = model.kv_bytes_per_token * gpu.joules_per_byte
-        """Energy per cached token that a decode reads, above idle, in J."""
-        self.fixed_j = (
-            (self._weight_bytes(max(1, background_tokens)) + head_bytes) * gpu.joules_per_byte
-            + background_tokens * self.token_j
-            + self.background_pairs * self.pair_j
-        )
-        """Energy per step above idle before any token of the scenario, in J."""
+        self.energy = StepEnergy(model, gpu, tp, number_format, background_tokens, self.background_pairs)
+        """What steps cost in energy."""
 
-    def _weight_bytes(self, tokens: int) -> float:
-        """Bytes of layer weights that a step over `tokens` tokens reads, all GPUs of the group together.
+    @property
+    def _activation_bytes(self) -> float:
+        """Bytes of an activation: 4 where weights have 32 bits, else 2."""
+        return 4.0 if self.number_format == "fp32" else 2.0
 
-        With experts, only those that at least one token is routed to (uniform routing assumed).
-        """
-        model = self.model
-        weights = float(model.layer_parameters)
-        if model.experts:
-            missed = (1.0 - model.experts_per_token / model.experts) ** tokens
-            weights -= missed * model.experts * model.layers * model.expert_parameters
-        return weights * self.weight_bits / 8
+    def _rate(self, number_format: str) -> tuple[GemmRate, float, float]:
+        """Return the GEMM rate of a format, and the bandwidth and arithmetic rate that the engine makes of it."""
+        gpu, share = self.gpu, 1.0
+        if number_format not in gpu.gemm and NUMBER_FORMATS[number_format] <= 8:
+            number_format, share = "bf16", gpu.weight_only_efficiency
+        rate = gpu.gemm[number_format]
+        bandwidth = gpu.memory_bandwidth_bytes_per_s * rate.memory_efficiency * self.fit.memory_share
+        return rate, bandwidth, rate.peak_flops * rate.efficiency * self.fit.gemm_share * share
 
     def _linear_s(self, new: int) -> float:
         tokens = new + self.background_tokens
         if tokens <= 0:
             return 0.0
-        gpu, fit, tp = self.gpu, self.fit, self.tensor_parallel
-        memory_s = self._weight_bytes(tokens) / (
-            gpu.memory_bandwidth_bytes_per_s * fit.memory_efficiency * tp
+        model, tp = self.model, self.tensor_parallel
+        rate, bandwidth, flops = self._rate(self.number_format)
+        width, moved = NUMBER_FORMATS[self.number_format] / 8, self._activation_bytes
+        entering = width if self.number_format in self.gpu.gemm else moved
+        layers_s = tokens * moved * elementwise_values(model, tp) / bandwidth
+        layers_s += model.expert_layers * self.gpu.expert_launch_s
+        for layers, inputs, outputs, rows, padded_rows, experts in products(
+            model, tokens, tp, tile_rows(self.number_format)
+        ):
+            layers_s += layers * gemm_s(
+                rate,
+                inputs * (width * (experts or 1.0) * outputs + entering * rows) + moved * rows * outputs,
+                2.0 * padded_rows * inputs * outputs,
+                inputs,
+                rows * inputs,
+                bandwidth,
+                flops * (self.gpu.expert_share if experts else 1.0),
+            )
+        return layers_s + self._allreduce_s(tokens)
+
+    def _rows_s(self, decodes: int) -> float:
+        model, rows = self.model, max(1, decodes)
+        rate, bandwidth, flops = self._rate("fp32" if self.number_format == "fp32" else "bf16")
+        outputs, moved = model.vocabulary / self.tensor_parallel, self._activation_bytes
+        head_s: float = gemm_s(
+            rate,
+            moved * (model.hidden * (outputs + rows) + rows * outputs),
+            2.0 * tiled(rows, tile_rows(self.number_format)) * model.hidden * outputs,
+            model.hidden,
+            rows * model.hidden,
+            bandwidth,
+            flops,
         )
-        if self.weight_bits == 16:
-            rate = gpu.bf16_flops * fit.gemm_efficiency
-        elif gpu.fp8_flops:
-            rate = gpu.fp8_flops * fit.fp8_gemm_efficiency
-        else:
-            rate = gpu.bf16_flops * fit.gemm_efficiency * gpu.weight_only_efficiency
-        compute_s = 2.0 * tokens * self.model.active_layer_parameters / (rate * tp)
-        power = ROOFLINE_EXPONENT
-        roofline_s: float = (memory_s**power + compute_s**power) ** (1 / power)
-        return roofline_s + self._allreduce_s(tokens)
+        launch_s = model.layers * self.gpu.kv_read_launch_s if decodes else 0.0
+        return launch_s + self.sequence_s * decodes + head_s
 
     def _allreduce_s(self, tokens: int) -> float:
-        """Time of the two all-reduces per layer; a ring's traffic grows with 2 (n - 1) / n."""
-        tp = self.tensor_parallel
-        if tp == 1:
+        """Time of the two all-reduces per layer."""
+        if self.tensor_parallel == 1:
             return 0.0
-        gpu = self.gpu
-        message_bytes = tokens * self.model.hidden * 2.0 * (2.0 * (tp - 1) / tp)
-        once_s = gpu.allreduce_latency_s + message_bytes / gpu.allreduce_bandwidth_bytes_per_s
-        return 2.0 * self.model.layers * once_s
+        message_bytes = tokens * self.model.hidden * self._activation_bytes
+        return 2.0 * self.model.layers * allreduce_s(self.gpu, message_bytes, self.tensor_parallel)
+
+    def _pair_s(self, tokens: int) -> float:
+        heads = self.model.attention_heads / self.tensor_parallel
+        share: float = waves(tokens, heads, self.gpu.multiprocessors, tile_rows(self.number_format))
+        return self.beta_s * share
+
+    def _prefill_s(self, tokens: int, pairs: float) -> float:
+        """Attention of prefill chunks of `tokens` tokens in all, and what a step with chunks costs beyond it."""
+        per_token_s = self.beta_s * self.gpu.attention_token_pairs
+        return self.launch_s + per_token_s * tokens + self.pair_s(tokens) * pairs
 
     def step_s(self, new: int, decodes: int = 0, context_tokens: float = 0.0, pairs: float = 0.0) -> float:
         """Return the duration of one step in s.
@@ -191,97 +218,38 @@ class StepCost:
         return (
             self.fixed_s
             + self.linear_s(new)
-            + self.sampled_s * decodes
+            + self.rows_s(decodes)
             + self.alpha_s * context_tokens
-            + self.beta_s * pairs
-            + (self.launch_s if pairs else 0.0)
+            + (self._prefill_s(new - decodes, pairs) if pairs else 0.0)
         )
 
     def prefill_s(self, start: int, end: int, chunk: int) -> float:
         """Return the time to prefill tokens ``[start, end)`` alone, in chunks of `chunk` tokens, in s."""
         whole, rest = divmod(end - start, chunk)
-        time_s = self.beta_s * chunk_pairs(start, end - start)
+        time_s = 0.0
         if whole:
-            time_s += whole * (self.fixed_s + self.launch_s + self.linear_s(chunk))
+            time_s += whole * (self.step_s(chunk) + self._prefill_s(chunk, 0.0))
+            time_s += self.pair_s(chunk) * chunk_pairs(start, whole * chunk)
         if rest:
-            time_s += self.fixed_s + self.launch_s + self.linear_s(rest)
+            time_s += self.step_s(rest, pairs=chunk_pairs(end - rest, rest))
         return time_s
 
     def fluid_prefill_s(self, start: int, end: int, chunk: int) -> float:
         """Return the time to prefill ``[start, end)`` if steps could be cut anywhere at no loss, in s.
 
-        A lower bound of `prefill_s` with the same or smaller chunks: every token costs its share of a whole step.
+        A lower bound of `prefill_s` with the same or smaller chunks: every token costs its share of a step of the
+        size at which that is least. Only whole tiles and the chunk itself come into question.
         """
-        per_token_s = (self.fixed_s + self.launch_s + self.linear_s(chunk)) / chunk
+        tile = tile_rows(self.number_format)
+        sizes = [*range(tile, chunk, tile), chunk]
+        per_token_s: float = min((self.step_s(size) + self._prefill_s(size, 0.0)) / size for size in sizes)
         return (end - start) * per_token_s + self.beta_s * chunk_pairs(start, end - start)
 
     def floor_s(self, new: int, context_tokens: float = 0.0) -> float:
         """Return what no step can go below: bytes over peak bandwidth and FLOPs over peak rate, in s."""
         gpu, tp = self.gpu, self.tensor_parallel
-        tokens = new + self.background_tokens
-        read = self._weight_bytes(tokens) + context_tokens * self.model.kv_bytes_per_token
-        rate = gpu.bf16_flops if self.weight_bits == 16 else max(gpu.fp8_flops, gpu.bf16_flops)
-        compute_s = 2.0 * tokens * self.model.active_layer_parameters / (rate * tp)
+        tokens, width = new + self.background_tokens, NUMBER_FORMATS[self.number_format] / 8
+        read = read_parameters(self.model, tokens) * width + context_tokens * self.model.kv_bytes_per_token
+        peak = self._rate(self.number_format)[0].peak_flops
+        compute_s = 2.0 * tokens * self.model.active_layer_parameters / (peak * tp)
         return max(read / (gpu.memory_bandwidth_bytes_per_s * tp), compute_s)
-
-    def energy_j(
-        self,
-        steps: int,
-        step_s: float,
-        growth_s: float,
-        new: int,
-        context_tokens: float,
-        context_growth: float,
-        pairs: float,
-        pairs_growth: float,
-    ) -> float:
-        """Return the energy of the group over equal steps, idle power included, in J.
-
-        Parameters
-        ----------
-        steps
-            Number of steps.
-        step_s, growth_s
-            Duration of the first step, and by how much each further one is longer.
-        new
-            Tokens that each step computes.
-        context_tokens, context_growth
-            Tokens that decodes read in the first step, and how many more in each further one.
-        pairs, pairs_growth
-            Query-key pairs of prefill chunks in the first step, and how many more in each further one.
-
-        Notes
-        -----
-        Each step's power is held at the board limit. Work and limit are both linear in the number of the step, so
-        that one of them is the smaller up to where they cross and the other one from there.
-        """
-        spare_w = self.gpu.tdp_w * self.tensor_parallel - self.idle_w
-        work_j = self.fixed_j + new * self.token_j + context_tokens * self.context_j + pairs * self.pair_j
-        work_growth_j = context_growth * self.context_j + pairs_growth * self.pair_j
-        limit_j, limit_growth_j = spare_w * step_s, spare_w * growth_s
-        triangle = 0.5 * steps * (steps - 1)
-        idle_j = self.idle_w * (steps * step_s + growth_s * triangle)
-        over_j, over_growth_j = work_j - limit_j, work_growth_j - limit_growth_j
-        if over_j <= 0.0 and over_j + over_growth_j * (steps - 1) <= 0.0:
-            return idle_j + steps * work_j + work_growth_j * triangle
-        if over_j >= 0.0 and over_j + over_growth_j * (steps - 1) >= 0.0:
-            return idle_j + steps * limit_j + limit_growth_j * triangle
-        first = min(steps, math.ceil(-over_j / over_growth_j))  # steps on this side of the crossing
-        rest, early = steps - first, 0.5 * first * (first - 1)
-        here, here_growth, there, there_growth = (
-            (work_j, work_growth_j, limit_j, limit_growth_j)
-            if over_j < 0.0
-            else (limit_j, limit_growth_j, work_j, work_growth_j)
-        )
-        return idle_j + first * here + here_growth * early + rest * there + there_growth * (triangle - early)
-
-
-def chunk_pairs(position: int, tokens: int) -> float:
-    """Return the query-key pairs of a causal chunk of `tokens` tokens that starts at `position`."""
-    return tokens * (position + 0.5 * (tokens + 1))
-
-
-def kv_bytes_per_token_per_group(model: ModelSpec, tensor_parallel: int) -> float:
-    """Return the KV bytes that a tensor-parallel group keeps per token: heads are copied where GPUs outnumber them."""
-    copies = max(1.0, tensor_parallel / model.kv_heads)
-    return model.kv_bytes_per_token * copies

@@ -11,7 +11,7 @@ from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.scenario.spec import DeviceSpec, LinkSpec
 from simulator.serving.build import step_cost
 from simulator.serving.replica import Replica
-from simulator.serving.step_cost import chunk_pairs
+from simulator.serving.work import chunk_pairs
 from simulator.workloads.spec import Closed, Poisson, Sessions, Stored, Uniform
 
 

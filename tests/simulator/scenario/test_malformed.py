@@ -70,8 +70,8 @@ CASES = [
     ("mean: 50", "mean: ^.inf", "workloads.chat.output_tokens.mean: inf is not allowed"),
     ("tensor_parallel: 2", "prefix_cache: ^on", "services.chat.prefix_cache: 'on' is not true or false"),
     ("tensor_parallel: 2", "memory_utilization: ^90", "allowed: 0 to 1 (or 0 % to 100 %)"),
-    ("tensor_parallel: 2", "kv_bits: ^4", "services.chat.kv_bits: 4 is not allowed; allowed: 16, 8, 3"),
-    ("tensor_parallel: 2", "precision: ^fp17", "allowed: fp16, bf16, fp8; nearest: fp16"),
+    ("tensor_parallel: 2", "kv_bits: ^4", "services.chat.kv_bits: 4 is not allowed; allowed: 32, 16, 8, 3"),
+    ("tensor_parallel: 2", "precision: ^fp17", "allowed: fp32, fp16, bf16, fp8, int8, int4; nearest: fp16"),
     ("[disk]", "[disk, ^5]", "services.chat.kv_tiers.1: 5 is not a text"),
     ("[disk]", "^disk", "services.chat.kv_tiers: 'disk' is not a list"),
     ("model: llama-2-13b", "model: ^13", "services.chat.model: 13 is not a text"),
@@ -253,6 +253,11 @@ def test_a_model_too_large_for_its_gpus_says_by_how_much():
     assert fault.startswith("--set: services.chat.model: 'llama-2-70b' does not fit: needs ")
     assert "GiB per GPU" in fault
     assert "GiB short" in fault
+
+
+def test_a_gpu_without_arithmetic_for_a_precision_is_named():
+    (fault,) = faults_of(BASE, ["services.chat.precision=fp32"])
+    assert "services.chat.precision: a100-80g-sxm does not compute in fp32; allowed: bf16, fp" in fault
 
 
 @settings(max_examples=150, deadline=None)

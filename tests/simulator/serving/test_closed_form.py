@@ -13,7 +13,7 @@ from simulator.workloads.spec import Closed, Poisson, Sessions, Uniform
 def differences(lab: Any, scenario: Any) -> list[str]:
     """Return what differs between the two ways to run a scenario.
 
-    Energy is compared loosely: the board's power limit holds for the mean of a run of steps, and runs differ.
+    So is energy: the board's power limit holds step by step.
     """
     fast = lab.run(scenario)
     fast_columns = lab.columns(fast)
@@ -33,7 +33,7 @@ def differences(lab: Any, scenario: Any) -> list[str]:
             ("busy_s", 1e-9),
             ("read_bytes", 0.0),
             ("written_bytes", 0.0),
-            ("energy_j", 2e-3),
+            ("energy_j", 1e-9),
         ):
             one, two = getattr(totals, field), getattr(other, field)
             if abs(one - two) > tolerance * max(1.0, abs(two)):

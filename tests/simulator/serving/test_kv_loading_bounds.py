@@ -11,7 +11,7 @@ import pytest
 from simulator.scenario.spec import DeviceSpec
 from simulator.serving.build import own_budget, step_cost
 from simulator.serving.models import load_model
-from simulator.serving.step_cost import chunk_pairs
+from simulator.serving.work import chunk_pairs
 from simulator.workloads.spec import Stored
 
 GBIT = 2**30 / 8

@@ -48,7 +48,9 @@ def test_first_token_and_admission_are_those_before_the_preemption(lab):
     ample = crowded(lab)
     ample = lab.columns(lab.run(lab.scenario(ample.workloads["work"])))
     victims = tight["preemptions"] > 0
-    early = victims & (tight["first_token_s"] < 1.0)
+    # until memory holds the first request back, both runs are the same
+    held_back = ~np.isclose(tight["admitted_s"], ample["admitted_s"], rtol=1e-9)
+    early = victims & (tight["first_token_s"] <= ample["admitted_s"][held_back].min())
     assert early.any()
     np.testing.assert_allclose(tight["first_token_s"][early], ample["first_token_s"][early], rtol=1e-9)
     assert (tight["admitted_s"] < tight["first_token_s"]).all()

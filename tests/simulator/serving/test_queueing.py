@@ -9,7 +9,7 @@ import pytest
 
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.serving.build import step_cost
-from simulator.serving.step_cost import chunk_pairs
+from simulator.serving.work import chunk_pairs
 
 
 def single_server(lab, load, requests, seed=1):
