@@ -1,7 +1,23 @@
 """Imports every built-in policy, so that each registers itself."""
 
+import simulator.policies.abr.bba
+import simulator.policies.abr.bola
+import simulator.policies.abr.bola_basic
+import simulator.policies.abr.bola_e
+import simulator.policies.abr.dynamic
+import simulator.policies.abr.fixed
+import simulator.policies.abr.mpc
+import simulator.policies.abr.rate
+import simulator.policies.abr.robust_mpc
+import simulator.policies.abr.throughput
 import simulator.policies.batching.chunked_prefill
 import simulator.policies.batching.fluctuating_budget
+import simulator.policies.collaboration.local_only
+import simulator.policies.collaboration.microcast
+import simulator.policies.collaboration.mpbond
+import simulator.policies.collaboration.no_collaboration
+import simulator.policies.collaboration.no_sr
+import simulator.policies.collaboration.oasis
 import simulator.policies.decoding.autoregressive
 import simulator.policies.kv_loading.cake
 import simulator.policies.kv_loading.cake_with_fallback
