@@ -1,0 +1,76 @@
+"""One phone of a group, as plain data: what it can do, what it draws, and when it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+from simulator.streaming.group.thermal import Thermal
+from simulator.streaming.network_trace import NetworkTrace
+
+
+@dataclass(frozen=True, slots=True)
+class PhonePower:
+    """Power of each component, none of it counted twice: every figure is on top of the others."""
+
+    rest_w: float
+    """The awake phone without its screen."""
+    display_w: float
+    """The lit screen."""
+    cellular_w: float
+    """The cellular radio while it receives, on top of the awake phone."""
+    cellular_j_per_byte: float
+    """Energy of each byte received, on top of that."""
+    cellular_tail_w: float
+    """The cellular radio after a transfer, until it sleeps."""
+    cellular_tail_s: float
+    """How long that lasts."""
+    wlan_receive_w: float
+    """The Wi-Fi radio during air time in which it receives."""
+    wlan_send_w: float
+    """The same where it sends."""
+    wlan_awake_w: float
+    """The Wi-Fi radio without traffic: after a transfer, and always where the phone runs the hotspot."""
+    wlan_tail_s: float
+    """How long it stays awake after a transfer."""
+    decode_w: float
+    """Decoding as fast as the video plays: energy per second of video."""
+    encode_w: float
+    """Encoding, likewise."""
+    sr_w: float
+    """SR with its decoding and encoding; those two are taken off for the component ``sr``."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPhone:
+    """A phone and its part in a session."""
+
+    name: str
+    """Unique in its group."""
+    wwan: NetworkTrace | None
+    """Its own cellular network; None: it has none and lives on the others."""
+    sr_frames_per_s: Mapping[str, float]
+    """SR rate of the cool phone by combination, such as ``180p-720p``; one that is missing it cannot do."""
+    decode_s_per_s: float
+    """Time to decode one second of video."""
+    encode_s_per_s: float
+    """Time to encode one second of video."""
+    power: PhonePower
+    """What it draws."""
+    battery_j: float
+    """Energy of a full battery."""
+    battery_share: float = 1.0
+    """How full it is at the start."""
+    thermal: Thermal = field(default_factory=Thermal)
+    """How it heats up."""
+    position_m: tuple[float, float] = (0.0, 0.0)
+    """Where it is at the start."""
+    moves: tuple[tuple[float, float, float], ...] = ()
+    """Later positions: (time in s, x in m, y in m), rising."""
+    joins_s: float = 0.0
+    """When it begins to look for the group; at 0 it is a member from the start."""
+    leaves_s: float = inf
+    """When it leaves for good."""
+    away_s: tuple[tuple[float, float], ...] = ()
+    """Times out of range: (from, until) in s, rising. Its viewer plays on what is in the buffer."""

@@ -1,0 +1,82 @@
+"""From a group and a policy to a finished session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from simulator.policies.collaboration.abr_halves import AbrHalf
+from simulator.policies.collaboration.protocol import Collaboration
+from simulator.streaming.group.energy import Component
+from simulator.streaming.group.group import Group
+from simulator.streaming.group.pipeline import Phone
+from simulator.streaming.group.records import GroupResult, PhoneResult, Records
+from simulator.streaming.group.session import Session
+
+
+def simulate_group(group: Group, policy: Collaboration, abr: AbrHalf | None = None) -> GroupResult:
+    """Play one session.
+
+    Parameters
+    ----------
+    group
+        Phones and video.
+    policy
+        Whose scheduling half is used, and whose ABR half where `abr` is None.
+    abr
+        Whose ABR half is used instead.
+
+    Raises
+    ------
+    PolicyError
+        Where a half decides something that makes no sense.
+    """
+    records = Records()
+    if policy.together:
+        sessions = [_run(group, policy, abr, records)]
+    else:
+        sessions = [
+            _run(replace(group, phones=(phone,), controller=0), policy, abr, records)
+            for phone in group.phones
+            if phone.wwan is not None
+        ]
+        records.log.sort(key=lambda entry: entry.time_s)
+    phones = {phone.name: phone for session in sessions for phone in session.phones}
+    results = {spec.name: _phone_result(phones[spec.name]) for spec in group.phones if spec.name in phones}
+    played = [
+        result.first_chunk + result.played == group.video.segments
+        for result in results.values()
+        if result.alive
+    ]
+    return GroupResult(
+        chunks=records.chunks,
+        viewing=records.viewing,
+        intervals=records.phones,
+        phones=results,
+        log=records.log,
+        end_s=max(session.end_s for session in sessions),
+        complete=bool(played) and all(played) and len(results) == len(group.phones),
+        air_busy_s=sum(session.wlan.channel.busy_s for session in sessions),
+    )
+
+
+def _run(group: Group, policy: Collaboration, abr: AbrHalf | None, records: Records) -> Session:
+    half: AbrHalf = policy if abr is None else abr
+    session = Session(group, half.abr(), policy.scheduler(), records)
+    session.run()
+    return session
+
+
+def _phone_result(phone: Phone) -> PhoneResult:
+    viewer, now_s = phone.viewer, phone.env.now
+    return PhoneResult(
+        name=phone.name,
+        energy_j={component.name.lower(): phone.meter.energy_j[component] for component in Component},
+        battery_j=phone.battery_j,
+        battery_share=phone.battery_share,
+        alive=phone.alive,
+        startup_s=None if viewer is None or viewer.started_s is None else viewer.started_s - viewer.joined_s,
+        stall_s=0.0 if viewer is None else viewer.stalled_s(now_s),
+        played=0 if viewer is None else viewer.ready - viewer.first,
+        first_chunk=0 if viewer is None else viewer.first,
+        end_s=now_s if viewer is None else min(viewer.ends_s, now_s),
+    )

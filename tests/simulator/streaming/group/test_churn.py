@@ -1,0 +1,298 @@
+"""Phones that join, leave, die, go out of range and run hot: no chunk is lost, none is played twice."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devices.errors import InputError
+from simulator.policies.collaboration.abr_halves import FixedCombination, SinglePlayerRule
+from simulator.policies.collaboration.idle_takes_next import IdleTakesNext
+from simulator.policies.collaboration.protocol import EVERYONE, Assignment, ChunkView, GroupView
+from simulator.streaming.group import GroupResult, Thermal, simulate_group
+
+SEGMENTS = 24
+
+
+def events(result: GroupResult, what: str) -> list[tuple[float, str, int]]:
+    return [(entry.time_s, entry.phone, entry.chunk) for entry in result.log if entry.what == what]
+
+
+def played(result: GroupResult, phone: str) -> list[int]:
+    names, chunks = result.viewing.column("phone"), result.viewing.column("chunk")
+    return [int(chunk) for name, chunk in zip(names, chunks, strict=True) if name == phone]
+
+
+@dataclass
+class Whim:
+    """A scheduling half that gives chunks to anybody who may have them."""
+
+    seed: int
+    waits_for_iteration: bool
+    draw: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.draw = random.Random(self.seed)
+
+    def assign(self, view: GroupView, unassigned: Sequence[ChunkView]) -> list[Assignment]:
+        draw, assignments = self.draw, []
+        present = [phone for phone in view.phones if phone.present]
+        for chunk in unassigned:
+            if assignments and draw.random() < 0.3:
+                break  # defers the rest
+            downloaders = list(chunk.holders) or [phone.index for phone in present if phone.has_wwan]
+            processors = [phone.index for phone in present if phone.sr_chunks_per_s(chunk.combination)]
+            if not downloaders or not processors:
+                continue
+            downloader = draw.choice(downloaders)
+            processor = downloader
+            if chunk.combination.sr:
+                processor = EVERYONE if draw.random() < 0.15 else draw.choice(processors)
+            assignments.append(Assignment(chunk.index, downloader, processor))
+        return assignments
+
+
+def fields_of_churn() -> st.SearchStrategy[dict[str, Any]]:
+    times = st.floats(0.5, 40.0, allow_nan=False).map(lambda time_s: round(time_s, 1))
+    spans = st.lists(times, max_size=4, unique=True).map(
+        lambda ends: tuple(zip(sorted(ends)[::2], sorted(ends)[1::2], strict=False))
+    )
+    return st.fixed_dictionaries(
+        {
+            "joins_s": st.one_of(st.just(0.0), times),
+            "leaves_s": st.one_of(st.just(inf), times.map(lambda time_s: time_s + 40.0), times),
+            "away_s": spans,
+            "moves": st.lists(st.tuples(times, st.floats(0.0, 400.0), st.just(0.0)), max_size=3).map(
+                lambda moves: tuple(sorted(moves))
+            ),
+            "battery_j": st.sampled_from([5e4, 5e4, 60.0, 150.0]),
+            "mbps": st.sampled_from([None, 0.5, 2.0, 6.0]),
+            "fps": st.sampled_from([None, 5.0, 20.0]),
+            "thermal": st.sampled_from(
+                [
+                    Thermal(),
+                    Thermal(resistance_k_per_w=8.0, time_constant_s=4.0, throttle_c=40.0, stop_c=44.0),
+                ]
+            ),
+        }
+    )
+
+
+@given(
+    others=st.lists(fields_of_churn(), min_size=1, max_size=4),
+    seed=st.integers(0, 2**20),
+    waits=st.booleans(),
+    chunks=st.integers(1, 7),
+    controller=st.integers(0, 4),
+    policy=st.sampled_from(["whim", "idle", "everyone"]),
+    plain=st.booleans(),
+    pipelined=st.booleans(),
+)
+@settings(max_examples=1500, deadline=None)
+def test_no_chunk_is_lost_or_played_twice(
+    lab: SimpleNamespace,
+    others: list[dict[str, Any]],
+    seed: int,
+    waits: bool,
+    chunks: int,
+    controller: int,
+    policy: str,
+    plain: bool,
+    pipelined: bool,
+) -> None:
+    phones = [lab.phone("anchor", mbps=4.0, fps=8.0)]
+    for number, fields in enumerate(others):
+        values = {**fields}
+        if values["leaves_s"] <= values["joins_s"]:
+            values["leaves_s"] = inf
+        phones.append(lab.phone(f"p{number}", **values))
+    group = lab.group(phones, SEGMENTS, controller=controller % len(phones), pipelined=pipelined, limit_s=1e5)
+    schedulers = {
+        "whim": lambda: Whim(seed, waits),
+        "idle": IdleTakesNext,
+        "everyone": lambda: IdleTakesNext(everyone=True),
+    }
+    half = SinglePlayerRule(chunks=chunks) if plain else FixedCombination(chunks=chunks)
+    result = simulate_group(group, lab.Policy(schedulers[policy], half))
+
+    # The anchor never leaves and can do everything: unless the group has gone away from it, it saw the whole video.
+    stays = [
+        entry.what for entry in result.log if entry.phone == "anchor" and entry.what in ("enter", "exit")
+    ]
+    if stays[-1] == "enter":
+        assert played(result, "anchor") == list(range(SEGMENTS))
+        assert {int(chunk) for chunk in result.chunks.column("chunk")} == set(range(SEGMENTS))
+    for name, phone in result.phones.items():
+        seen = played(result, name)
+        assert seen == list(range(phone.first_chunk, phone.first_chunk + len(seen)))
+        assert phone.battery_j >= 0.0
+        assert all(joules >= -1e-9 for joules in phone.energy_j.values())
+    table = result.viewing
+    columns = zip(
+        *(table.column(name) for name in ("phone", "play_s", "available_s", "stall_s")), strict=True
+    )
+    last: dict[str, float] = {}
+    for name, play_s, available_s, stall_s in columns:
+        assert play_s >= available_s - 1e-9
+        assert stall_s >= 0.0
+        assert play_s >= last.get(name, 0.0) + (1.0 if name in last else 0.0) - 1e-9
+        last[name] = play_s
+    assert result.air_busy_s <= result.end_s + 1e-9
+    times = [entry.time_s for entry in result.log]
+    assert times == sorted(times)
+    # Everything assigned was finished or taken back.
+    assigned = Counter(chunk for _, _, chunk in events(result, "assign"))
+    taken_back = Counter(chunk for _, _, chunk in events(result, "reassign"))
+    restored = Counter(chunk for _, _, chunk in events(result, "restore"))
+    assert assigned + restored == Counter(range(SEGMENTS)) + taken_back
+
+
+def test_a_processor_that_leaves_costs_a_reassignment_and_a_stall(lab: SimpleNamespace) -> None:
+    # b leaves at 1.5 s, in the middle of its SR of chunk 0, which a still holds: nothing is downloaded again.
+    phones = [lab.phone("a"), lab.phone("b", leaves_s=1.5)]
+    result = simulate_group(
+        lab.group(phones, 2),
+        lab.Policy(lambda: ThenFirst(lab.Script([(0, 1), (0, 0)])), FixedCombination(chunks=2)),
+    )
+    assert [(time_s, chunk) for time_s, _, chunk in events(result, "reassign")] == [(1.5, 0)]
+    assert [(phone, chunk) for _, phone, chunk in events(result, "download")] == [("a", 0), ("a", 1)]
+    assert [(time_s, phone) for time_s, phone, _ in events(result, "process")] == [
+        (1.125, "b"),
+        (1.5, "a"),
+        (2.0, "a"),
+    ]
+    assert played(result, "a") == [0, 1]
+    assert played(result, "b") == []
+    assert not result.phones["b"].alive
+    assert result.complete  # of those who stayed
+
+
+def test_what_only_the_lost_phone_had_is_downloaded_again(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a"), lab.phone("b", leaves_s=1.5)]
+    result = simulate_group(lab.group(phones, 1), lab.Policy(lambda: ThenFirst(lab.Script([(1, 1)]))))
+    assert [(time_s, phone) for time_s, phone, _ in events(result, "download")] == [(0.0, "b"), (1.5, "a")]
+    assert result.phones["a"].startup_s == pytest.approx(1.5 + 1.0 + 0.02 + 1.0 + 0.04)
+
+
+@dataclass
+class ThenFirst:
+    """A script while its phones are present; after that the first phone does everything."""
+
+    script: Any
+    waits_for_iteration: bool = True
+
+    def assign(self, view: GroupView, unassigned: Sequence[ChunkView]) -> list[Assignment]:
+        if all(phone.present for phone in view.phones):
+            return list(self.script.assign(view, unassigned))
+        return [Assignment(chunk.index, 0, 0) for chunk in unassigned]
+
+
+def test_a_phone_out_of_range_catches_up_when_it_returns(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", mbps=20.0, fps=40.0), lab.phone("b", mbps=None, away_s=((3.0, 9.0),))]
+    result = simulate_group(lab.group(phones, 30, buffer_cap_s=4.0), lab.Policy(IdleTakesNext))
+    assert played(result, "b") == list(range(30))
+    assert result.phones["a"].stall_s == 0.0
+    assert 1.0 < result.phones["b"].stall_s < 6.0 + 1.0  # away 6 s, with some seconds in the buffer
+    assert result.complete
+
+
+def test_a_distance_out_of_range_is_an_absence(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", mbps=20.0, fps=40.0), lab.phone("b", moves=((3.0, 400.0, 0.0), (9.0, 5.0, 0.0)))]
+    result = simulate_group(lab.group(phones, 30, buffer_cap_s=4.0), lab.Policy(IdleTakesNext))
+    assert events(result, "exit") == [(3.0, "b", -1)]
+    assert events(result, "enter")[-1] == (9.0, "b", -1)
+    assert played(result, "b") == list(range(30))
+
+
+def test_who_joins_watches_what_the_others_watch_after_finding_them(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", mbps=20.0, fps=40.0), lab.phone("b", joins_s=5.0)]
+    result = simulate_group(lab.group(phones, 30), lab.Policy(IdleTakesNext))
+    wlan = lab.WLAN
+    assert events(result, "enter")[-1] == (5.0 + wlan.discovery_s + wlan.connect_s, "b", -1)
+    first = result.phones["b"].first_chunk
+    assert 4 <= first <= 6
+    assert played(result, "b") == list(range(first, 30))
+    startup_s = result.phones["b"].startup_s
+    assert startup_s is not None
+    assert startup_s >= wlan.discovery_s + wlan.connect_s
+
+
+def test_the_controllers_death_costs_the_others_a_reconnection(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", battery_j=20.0), *(lab.phone(name, mbps=20.0, fps=40.0) for name in "bc")]
+    result = simulate_group(lab.group(phones, 30), lab.Policy(IdleTakesNext))
+    (died,) = events(result, "die")
+    assert died[1] == "a"
+    assert result.phones["a"].battery_j == 0.0
+    assert [(phone, time_s) for time_s, phone, _ in events(result, "controller")][1] == ("b", died[0])
+    wlan = lab.WLAN
+    assert events(result, "enter")[-1] == (died[0] + wlan.discovery_s + wlan.connect_s, "c", -1)
+    for name in "bc":
+        assert played(result, name) == list(range(30))
+
+
+def test_heat_throttles_then_stops_and_others_take_over(lab: SimpleNamespace) -> None:
+    hot = Thermal(resistance_k_per_w=10.0, time_constant_s=10.0, throttle_c=45.0, stop_c=55.0)
+    cool_phone = lab.phone("a", mbps=20.0, fps=20.0)
+    group = lab.group([lab.phone("h", mbps=20.0, fps=10.0, thermal=hot), cool_phone], 80)
+    result = simulate_group(group, lab.Policy(IdleTakesNext))
+    first_throttled = events(result, "throttled")[0][0]
+    stopped = events(result, "stopped")[0][0]
+    assert 2.0 < first_throttled < stopped
+    assert max(temperature for temperature in result.intervals.column("temperature_c")) < 60.0
+    assert {phone for time_s, phone, _ in events(result, "process") if stopped < time_s < stopped + 2.0} == {
+        "a"
+    }
+    for name in "ha":
+        assert played(result, name) == list(range(80))
+    rate = {
+        bool(row_start > first_throttled): end - row_start
+        for name, row_start, end in zip(
+            result.chunks.column("processor"),
+            result.chunks.column("sr_start_s"),
+            result.chunks.column("sr_end_s"),
+            strict=True,
+        )
+        if name == "h" and row_start < stopped
+    }
+    assert rate[True] == pytest.approx(rate[False] / hot.throttled_share)
+
+
+def test_where_all_are_too_hot_chunks_come_without_sr(lab: SimpleNamespace) -> None:
+    hot = Thermal(resistance_k_per_w=8.0, time_constant_s=4.0, throttle_c=40.0, stop_c=45.0)
+    result = simulate_group(
+        lab.group([lab.phone("a", mbps=20.0, thermal=hot)], 40), lab.Policy(IdleTakesNext)
+    )
+    assert events(result, "stopped")
+    assert set(result.chunks.column("combination")) == {"180p", "180p-720p"}
+    assert result.complete
+
+
+def test_a_group_without_any_wwan_is_an_error(lab: SimpleNamespace) -> None:
+    with pytest.raises(InputError, match="no phone has a WWAN"):
+        lab.group([lab.phone("a", mbps=None)], 3)
+    with pytest.raises(InputError, match="no phone can run 180p-720p; they run: none"):
+        lab.group([lab.phone("a", fps=None)], 3)
+    with pytest.raises(InputError, match="two phones are called 'a'"):
+        lab.group([lab.phone("a"), lab.phone("a")], 3)
+    group = lab.group([lab.phone("a")], 3)
+    with pytest.raises(InputError) as caught:
+        replace(group, controller=4, startup_chunks=99, tick_s=0.0)
+    assert len(caught.value.faults) == 3
+
+
+def test_when_the_only_wwan_leaves_the_session_ends_with_what_there_is(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", leaves_s=4.0, fps=40.0), lab.phone("b", mbps=None, fps=40.0)]
+    result = simulate_group(lab.group(phones, 30), lab.Policy(IdleTakesNext))
+    assert not result.complete
+    seen = played(result, "b")
+    assert 0 < len(seen) < 6
+    assert result.phones["b"].end_s < 10.0
