@@ -37,21 +37,27 @@ class Meter:
         "energy_j",
     )
 
-    def __init__(self, power: PhonePower, now_s: float) -> None:
+    def __init__(self, power: PhonePower) -> None:
         self.energy_j = [0.0] * len(Component)
         """Energy by component, up to the last change or `accrue`."""
         self._power = power
         self._watts = [0.0] * len(Component)
-        self._watts[Component.DISPLAY] = power.display_w
-        self._watts[Component.REST] = power.rest_w
-        self._since_s = now_s
+        self._since_s = 0.0
         self._cellular_tail_until_s = 0.0
-        self._wlan_tail_from_s = self._wlan_tail_until_s = now_s
+        self._wlan_tail_from_s = self._wlan_tail_until_s = 0.0
         self._hotspot = False
 
     def begin(self, now_s: float) -> None:
-        """Draw power from now on only."""
-        self._since_s = now_s
+        """Switch the phone on; before, nothing is drawn."""
+        self.switch(now_s, Component.DISPLAY, self._power.display_w)
+        self.switch(now_s, Component.REST, self._power.rest_w)
+
+    def end(self, now_s: float) -> None:
+        """Switch everything off for good."""
+        self.accrue(now_s)
+        self._watts = [0.0] * len(Component)
+        self._cellular_tail_until_s = self._wlan_tail_from_s = self._wlan_tail_until_s = now_s
+        self._hotspot = False
 
     def accrue(self, now_s: float) -> None:
         """Book everything up to now."""

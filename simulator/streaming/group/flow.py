@@ -144,21 +144,22 @@ class Flow:
                 chunk.sending.discard(index)
                 chunk.results.add(index)
                 self._deliver(chunk, self.phones[index])
-            self.settle(chunk)
+            self._settle(chunk)
             self._delivered()
             return
         chunk.forward_end_s = self.env._now
         for index in send.receivers:
             chunk.held_by.add(index)
             self.log("forwarded", self.phones[index].name, chunk.index)
-            self.phones[index].process(chunk)
+            if index in chunk.pending:  # else it has become too hot
+                self.phones[index].process(chunk)
 
     def _finished(self, chunk: Chunk, phone: Phone) -> None:
         chunk.pending.discard(phone.index)
         phone.unfinished -= 1
         chunk.results.add(phone.index)
         self._deliver(chunk, phone)
-        self.settle(chunk)
+        self._settle(chunk)
         self._delivered()
 
     def _deliver(self, chunk: Chunk, phone: Phone) -> None:
@@ -166,7 +167,7 @@ class Flow:
         if viewer is not None and not viewer.holds(chunk.index):
             viewer.deliver(chunk.index, self.env._now)
 
-    def settle(self, chunk: Chunk) -> None:
+    def _settle(self, chunk: Chunk) -> None:
         """See that every present viewer has a chunk or is about to get it."""
         if not chunk.attempts or (chunk.pending and chunk.processor != EVERYONE):
             return
@@ -189,7 +190,7 @@ class Flow:
                 chunk.sending.update(missing)
                 source.send(Send(Kind.RESULT, chunk, self._result_bits(chunk), missing))
             elif not chunk.pending and not chunk.unassigned:
-                self.reopen(chunk)
+                self._reopen(chunk)
         elif not (chunk.pending or chunk.sending or chunk.complete or chunk.unassigned):
             self._complete(chunk)
 
@@ -241,7 +242,7 @@ class Flow:
 
     # Back
 
-    def reopen(self, chunk: Chunk) -> None:
+    def _reopen(self, chunk: Chunk) -> None:
         """Take a chunk from everybody, for a new assignment; downloaded copies stay where they are."""
         for index in chunk.pending:
             self.phones[index].unfinished -= 1
@@ -258,61 +259,72 @@ class Flow:
         self.log("reassign", "", chunk.index)
         insort(self.unassigned, chunk, key=_order)
 
-    def give_up(self, chunk: Chunk, index: int) -> None:
+    def _give_up(self, chunk: Chunk, phone: Phone) -> None:
         """Let a phone not finish a chunk that it was to finish."""
         if chunk.processor != EVERYONE:
-            self.reopen(chunk)
+            self._reopen(chunk)
             return
-        chunk.pending.discard(index)
-        self.phones[index].unfinished -= 1
-        self.phones[index].drop_work(chunk)
+        chunk.pending.discard(phone.index)
+        phone.unfinished -= 1
+        phone.drop_work(chunk)
 
-    def enter(self, phone: Phone) -> None:
-        """Bring a phone that is present again what it has missed."""
-        assert phone.viewer is not None
-        self.refresh(phone.viewer.ready)
+    def yields(self, phone: Phone) -> bool:
+        """Take back downloads that wait for room in the buffers, where that takes a chunk before them.
 
-    def exit(self, phone: Phone, for_good: bool) -> None:
-        """Do without a phone that is no longer present."""
+        Such a chunk has come back from somebody. Were these to go on waiting, the phone might be too busy to be given
+        it, and both would wait for ever.
+        """
+        back = next((chunk.index for chunk in self.unassigned if chunk.attempts), None)
+        waiting = [] if back is None else [chunk for chunk in phone.download.queue if chunk.index > back]
+        if not waiting or any(chunk.assigned_s == self.env._now for chunk in waiting):
+            return False  # nothing to yield to, or the policy knows
+        for chunk in waiting:
+            self._reopen(chunk)
+        self.stage_free()
+        return True
+
+    def change(self, gone: Sequence[Phone]) -> None:
+        """Go on with the phones that are present now; take back what those that have `gone` were to do."""
+        for phone in gone:
+            self._lose(phone)
+        self._refresh()
+
+    def _lose(self, phone: Phone) -> None:
         index = phone.index
         for sender in self.phones:
             for send in [send for send in sender.transmit.items() if index in send.receivers]:
-                send.receivers.remove(index)
+                sender.drop_receiver(send, index)
                 if send.kind is Kind.RESULT:
                     send.chunk.sending.discard(index)
-                if not send.receivers:
-                    sender.drop_send(send)
+        for chunk in phone.download.items():
+            self._reopen(chunk)
         while len(phone.transmit):
             send = phone.transmit.items()[0]
             phone.drop_send(send)
             if send.kind is Kind.RESULT:
                 send.chunk.sending.difference_update(send.receivers)
             elif send.chunk.pending:  # its processors wait for it in vain
-                self.reopen(send.chunk)
+                self._reopen(send.chunk)
         for chunk in self.chunks:
-            if chunk.pending and chunk.downloader == index and index not in chunk.held_by:
-                self.reopen(chunk)
-            elif index in chunk.pending:
-                self.give_up(chunk, index)
-            if for_good:
+            if index in chunk.pending:
+                self._give_up(chunk, phone)
+            if not phone.alive:
                 chunk.held_by.discard(index)
                 chunk.results.discard(index)
-        self.refresh(0)
 
     def too_hot(self, phone: Phone) -> None:
         """Take back the chunks that a phone has yet to super-resolve."""
-        for chunk in [chunk for chunk in self.chunks if phone.index in chunk.pending]:
-            if not any(
-                task.chunk is chunk and task.sr_end_s <= self.env._now for task in phone.encode.items()
-            ):
-                self.give_up(chunk, phone.index)
-        self.refresh(0)
+        for chunk in self.chunks:
+            if phone.index in chunk.pending and chunk.combination.sr and not phone.has_super_resolved(chunk):
+                self._give_up(chunk, phone)
+        self._refresh()
 
-    def refresh(self, first: int) -> None:
-        """Settle every chunk from `first` on, and set idle stages to work: others are present now."""
-        for chunk in self.chunks[first:]:
-            self.settle(chunk)
-        for phone in self.phones:
-            if phone.present:
-                phone.start()
+    def _refresh(self) -> None:
+        """Settle every chunk, and set idle stages to work: others are present or able now."""
+        present = [phone for phone in self.phones if phone.present]
+        if present:  # else nothing is known of who will be
+            for chunk in self.chunks:
+                self._settle(chunk)
+        for phone in present:
+            phone.start()
         self._present_changed()

@@ -68,7 +68,7 @@ class PhoneState:
         """Whether it has come so far as to look for the group; from then on it draws power."""
         self.heat = Heat.COOL
         self.temperature_c = spec.thermal.ambient_c
-        self.meter = Meter(spec.power, 0.0)
+        self.meter = Meter(spec.power)
         self.viewer: Viewer | None = None
         self.peers: Sequence[PhoneState] = ()
         """All phones of the session."""

@@ -30,6 +30,10 @@ class Outcome(Protocol):
         """Return from when on the buffers have room for a chunk; infinity where that is not known yet."""
         ...
 
+    def yields(self, phone: Phone) -> bool:
+        """Take back downloads that wait for room in the buffers, where that takes a chunk before them."""
+        ...
+
     def downloading(self, chunk: Chunk, phone: Phone) -> None:
         """A download has begun."""
         ...
@@ -109,6 +113,8 @@ class Phone(PhoneState):
             return
         now_s = self.env._now
         allowed_s = self._outcome.may_download_s(server.queue[0].index)
+        if allowed_s == inf and self._outcome.yields(self):
+            return
         self.gated = allowed_s == inf
         if self._gate is not None:
             self._gate.cancel()
@@ -273,6 +279,10 @@ class Phone(PhoneState):
         elif chunk in self.download.queue:
             self.download.queue.remove(chunk)
 
+    def has_super_resolved(self, chunk: Chunk) -> bool:
+        """Whether the SR of a chunk is over, and only its encoding is not."""
+        return any(task.chunk is chunk and task.sr_end_s <= self.env._now for task in self.encode.items())
+
     def drop_work(self, chunk: Chunk) -> None:
         """Give up decoding, SR and encoding of a chunk."""
         now_s = self.env._now
@@ -286,9 +296,27 @@ class Phone(PhoneState):
                 self.meter.switch(now_s, component, -watts)
             server.queue = [task for task in server.queue if task.chunk is not chunk]
 
+    def drop_receiver(self, send: Send, receiver: int) -> None:
+        """Have a phone not receive a transmission any longer; without receivers it is given up."""
+        if self.transmit.current is send:
+            self.peers[receiver].meter.wlan(self.env._now, self._sent_s(), sends=False)
+        send.receivers.remove(receiver)
+        if not send.receivers:
+            self.drop_send(send)
+
     def drop_send(self, send: Send) -> None:
         """Give up a transmission."""
-        if self.transmit.current is send:
-            self.transmit.stop()
-        else:
+        if self.transmit.current is not send:
             self.transmit.queue.remove(send)
+            return
+        now_s, air_s = self.env._now, self._sent_s()
+        self.transmit.stop()
+        self.meter.wlan(now_s, air_s, sends=True)
+        for receiver in send.receivers:
+            self.peers[receiver].meter.wlan(now_s, air_s, sends=False)
+
+    def _sent_s(self) -> float:
+        """Return the air time that the transmission under way has had."""
+        transfer = self.transmit.call
+        assert isinstance(transfer, Transfer)
+        return transfer.progress_bytes()

@@ -1,8 +1,13 @@
-"""Who takes part: joining, range, leaving, dying, heat, and who runs the hotspot."""
+"""Who takes part: joining, range, leaving, dying, heat, and who runs the hotspot.
+
+Some facts about a phone change one at a time: where it is, whether it lives, whether it is connected. Which phones are
+present follows from all of them together. It is worked out after each change and handed on whole, so that nobody sets
+to work on a group that is only half brought up to date.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 
@@ -19,20 +24,36 @@ from simulator.streaming.group.wlan import Wlan
 class Presence:
     """Brings phones in and out during a session.
 
+    A phone is present while it is connected to the controller's hotspot and in its range. A phone that comes back
+    finds the hotspot that it knows at once; one that it does not know takes time to find and to join.
+
     Parameters
     ----------
     env, group, flow, wlan
         Of the session.
     new_viewer
         Makes the viewer of a phone that has come.
+    removed
+        Called when a phone has left or died.
     """
 
     def __init__(
-        self, env: Environment, group: Group, flow: Flow, wlan: Wlan, new_viewer: Callable[[Phone], Viewer]
+        self,
+        env: Environment,
+        group: Group,
+        flow: Flow,
+        wlan: Wlan,
+        new_viewer: Callable[[Phone], Viewer],
+        removed: Callable[[Phone], None],
     ) -> None:
-        self._env, self._group, self._flow, self._wlan, self._new_viewer = env, group, flow, wlan, new_viewer
+        self._env, self._group, self._flow, self._wlan = env, group, flow, wlan
+        self._new_viewer, self._removed = new_viewer, removed
         self._phones = flow.phones
+        self._controller: Phone | None = None
+        """Who runs the hotspot, or ran it last."""
         self._connected = [False] * len(self._phones)
+        """By phone: whether it knows the controller's hotspot."""
+        self._connecting = [False] * len(self._phones)
         self._away = [False] * len(self._phones)
         self._to_come = 0
         """Changes that are planned and could bring the session on."""
@@ -49,22 +70,23 @@ class Presence:
         first = self._phones[self._group.controller]
         members = [phone for phone in self._phones if phone.spec.joins_s == 0.0]
         for phone in members:
-            phone.joined = self._connected[phone.index] = True
-        controller = first if first in members else next(iter(members), None)
-        if controller is not None:
-            self._control(controller)
-        for phone in members:
-            self._update(phone)
+            phone.joined = True
+            phone.meter.begin(self._env._now)
+        if members:
+            self._control(first if first in members else members[0])
+            for phone in members:
+                self._connected[phone.index] = True
+        self._update()
         for phone in self._phones:
-            index, spec = phone.index, phone.spec
+            spec = phone.spec
             if spec.joins_s > 0.0:
                 self._plan(spec.joins_s, partial(self._join, phone))
             for time_s, x_m, y_m in spec.moves:
                 self._plan(time_s, partial(self._move, phone, (x_m, y_m)))
             for start_s, end_s in spec.away_s:
-                self._plan(start_s, partial(self._set_away, index, True))
+                self._plan(start_s, partial(self._set_away, phone, True))
                 if end_s < inf:
-                    self._plan(end_s, partial(self._set_away, index, False))
+                    self._plan(end_s, partial(self._set_away, phone, False))
             if spec.leaves_s < inf:
                 self._plan(spec.leaves_s, partial(self.remove, phone, "leave"))
 
@@ -77,6 +99,8 @@ class Presence:
 
         self._env.call_at(time_s, happen)
 
+    # Changes
+
     def _join(self, phone: Phone) -> None:
         if not phone.alive:
             return
@@ -84,93 +108,48 @@ class Presence:
         phone.meter.begin(self._env._now)
         phone.viewer = self._new_viewer(phone)
         self._flow.log("join", phone.name)
-        self._connect_later(phone)
+        self._update()
 
     def _connect_later(self, phone: Phone) -> None:
-        """Find the group and connect to it: the radio listens all the while."""
-        self._connected[phone.index] = False
+        """Find the hotspot and connect to it: the radio listens all the while. One without others does not look."""
+        self._connecting[phone.index] = True
+        phone.meter.switch(self._env._now, Component.WLAN, phone.spec.power.wlan_receive_w)
         wlan = self._group.wlan
-        takes_s = wlan.discovery_s + wlan.connect_s
-        phone.meter.spend(Component.WLAN, takes_s * phone.spec.power.wlan_receive_w)
+        takes_s = wlan.discovery_s + wlan.connect_s if len(self._phones) > 1 else 0.0
         self._plan(self._env._now + takes_s, partial(self._connect, phone))
 
     def _connect(self, phone: Phone) -> None:
+        self._connecting[phone.index] = False
+        if not phone.alive:
+            return
+        phone.meter.switch(self._env._now, Component.WLAN, -phone.spec.power.wlan_receive_w)
         self._connected[phone.index] = True
-        self._update(phone)
+        self._update()
 
     def _move(self, phone: Phone, position_m: tuple[float, float]) -> None:
-        controller = self._controller()
-        self._wlan.move(phone.index, position_m, controller.index if controller else phone.index)
-        others = [other for other in self._phones if other.present and other is not phone]
-        if phone is controller and not any(self._wlan.rate_bps(phone.index, other.index) for other in others):
-            self._hand_over(phone)  # it has left the others behind, not they it
-        for other in self._phones:
-            self._update(other)
+        controller = self._controller or phone
+        self._wlan.move(phone.index, position_m, controller.index)
+        if phone is controller:
+            others = [other for other in self._phones if other.present and other is not phone]
+            behind = [other for other in others if not self._wlan.in_range(phone.index, other.index)]
+            if 2 * len(behind) > len(others):
+                self._hand_over(behind)  # it has left the others behind, not they it
+        self._update()
 
-    def _set_away(self, index: int, away: bool) -> None:
-        self._away[index] = away
-        self._update(self._phones[index])
+    def _set_away(self, phone: Phone, away: bool) -> None:
+        self._away[phone.index] = away
+        self._update()
 
     def remove(self, phone: Phone, why: str) -> None:
         """Have a phone leave or die."""
         if not phone.alive:
             return
-        phone.meter.accrue(self._env._now)
         phone.alive = False
         if phone.viewer is not None:
             phone.viewer.stop(self._env._now)
         self._flow.log(why, phone.name)
-        if phone.present:
-            self._update(phone)
-        else:  # what it holds is lost too
-            self._flow.exit(phone, for_good=True)
-
-    def _controller(self) -> Phone | None:
-        return next((phone for phone in self._phones if phone.controller), None)
-
-    def _update(self, phone: Phone) -> None:
-        """Make `present` what it should be, and let everybody know."""
-        controller = self._controller()
-        present = (
-            phone.alive and phone.joined and self._connected[phone.index] and not self._away[phone.index]
-        )
-        if present and controller is None:
-            self._control(phone)
-        elif present and controller is not phone and controller is not None:
-            present = self._wlan.rate_bps(controller.index, phone.index) > 0.0
-        if present is phone.present:
-            return
-        phone.present = present
-        if present:
-            if phone.viewer is None:
-                phone.viewer = self._new_viewer(phone)
-            self._flow.log("enter", phone.name)
-            self._flow.enter(phone)
-            return
-        self._flow.log("exit", phone.name)
-        self._flow.exit(phone, for_good=not phone.alive)
-        if phone.controller:
-            self._hand_over(phone)
-
-    def _control(self, phone: Phone) -> None:
-        phone.controller = True
-        phone.meter.hotspot(self._env._now, len(self._phones) > 1)
-        self._wlan.handed_over(phone.index)
-        self._flow.log("controller", phone.name)
-
-    def _hand_over(self, phone: Phone) -> None:
-        """Let the next phone open a hotspot; the others have to find and join it. A phone left alone stays as it is."""
-        present = [other for other in self._phones if other.present and other is not phone]
-        if not present and phone.present:
-            return
-        phone.controller = False
-        phone.meter.hotspot(self._env._now, False)
-        if not present:
-            return
-        self._control(present[0])
-        for other in present[1:]:
-            self._connect_later(other)
-            self._update(other)
+        self._update(phone)
+        self._removed(phone)
 
     def heat(self, phone: Phone, heat: Heat) -> None:
         """Have a phone be throttled, stopped or cool again."""
@@ -180,3 +159,77 @@ class Presence:
             self._flow.too_hot(phone)
         else:
             self._flow.stage_free()
+
+    # What follows from them
+
+    def _here(self, phone: Phone) -> bool:
+        """Whether a phone would be present but for the connection."""
+        return phone.alive and phone.joined and not self._away[phone.index]
+
+    def _update(self, removed: Phone | None = None) -> None:
+        """Make everybody's presence what it should be, then let the chunks follow; `removed` has just gone."""
+        phones, controller = self._phones, self._controller
+        if controller is None or not self._here(controller):
+            self._hand_over([phone for phone in phones if self._connected[phone.index] and self._here(phone)])
+            controller = self._controller
+        gone = [phone for phone in phones if phone.present and not self._belongs(phone)]
+        come = [phone for phone in phones if not phone.present and self._belongs(phone)]
+        for phone in gone:
+            phone.present = False
+            self._flow.log("exit", phone.name)
+        for phone in come:
+            phone.viewer = phone.viewer or self._new_viewer(phone)
+        for phone in come:
+            phone.present = True
+            self._flow.log("enter", phone.name)
+        for phone in phones:
+            index = phone.index
+            if self._connected[index] or self._connecting[index] or not self._here(phone):
+                continue
+            if controller is None or not controller.present or self._wlan.in_range(controller.index, index):
+                self._connect_later(phone)
+        if removed is not None and removed not in gone:
+            gone.append(removed)  # what it holds is lost too
+        if gone or come:
+            self._flow.change(gone)
+
+    def _belongs(self, phone: Phone) -> bool:
+        controller = self._controller
+        return (
+            controller is not None
+            and self._connected[phone.index]
+            and self._here(phone)
+            and self._wlan.in_range(controller.index, phone.index)
+        )
+
+    def _control(self, phone: Phone) -> None:
+        self._controller = phone
+        phone.controller = True
+        phone.meter.hotspot(self._env._now, len(self._phones) > 1)
+        self._wlan.handed_over(phone.index)
+        self._flow.log("controller", phone.name)
+
+    def _hand_over(self, candidates: Sequence[Phone]) -> None:
+        """Let another phone open a hotspot, which the others have to find and join.
+
+        It is the one that reaches most of the candidates, those that were present first. Where there is none, the
+        controller stays what it is: nobody notices.
+        """
+        if not candidates:
+            return
+        before = self._controller
+        if before is not None:
+            before.controller = False
+            before.meter.hotspot(self._env._now, False)
+        in_range = self._wlan.in_range
+        self._control(
+            max(
+                candidates,
+                key=lambda phone: (
+                    phone.present,
+                    sum([in_range(phone.index, other.index) for other in candidates]),
+                    -phone.index,
+                ),
+            )
+        )
+        self._connected = [phone.controller for phone in self._phones]

@@ -68,7 +68,7 @@ class Session:
         for phone in self.phones:
             phone.peers = self.phones
         self._flow.phones = self.phones
-        self._presence = Presence(env, group, self._flow, self.wlan, self._new_viewer)
+        self._presence = Presence(env, group, self._flow, self.wlan, self._new_viewer, self._on_removed)
         self._ticks = Ticks(env, group, self.phones, self._presence, records, self._check_end)
         self._open = 0  # iterations that have not ended
         self._iterations = 0
@@ -246,6 +246,9 @@ class Session:
         if self.next_chunk == self.chunks:
             self._check_end()
 
+    def _on_removed(self, phone: Phone) -> None:
+        self._ticks.last(phone)
+
     def _on_present_changed(self) -> None:
         if self._gate is not None and self._held is None:
             self._gate.cancel()  # the buffers that count are others
@@ -311,6 +314,9 @@ class Session:
         if ended and not self._ended.triggered:
             self.end_s = now_s
             self._ticks.end()
+            for viewer in watching:
+                if viewer.stopped_s is None:
+                    viewer.stop(now_s)
             self._ended.succeed()
 
     def _look_again(self) -> None:

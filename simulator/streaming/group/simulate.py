@@ -35,17 +35,22 @@ def simulate_group(group: Group, policy: Collaboration, abr: AbrHalf | None = No
         sessions = [_run(group, policy, abr, records)]
     else:
         sessions = [
-            _run(replace(group, phones=(phone,), controller=0), policy, abr, records)
-            for phone in group.phones
+            _run(
+                replace(group, phones=(replace(phone, moves=(), away_s=()),), controller=0),
+                policy,
+                abr,
+                records,
+            )
+            for phone in group.phones  # out of reach of each other is where they are anyway
             if phone.wwan is not None
         ]
         records.log.sort(key=lambda entry: entry.time_s)
     phones = {phone.name: phone for session in sessions for phone in session.phones}
     results = {spec.name: _phone_result(phones[spec.name]) for spec in group.phones if spec.name in phones}
     played = [
-        result.first_chunk + result.played == group.video.segments
-        for result in results.values()
-        if result.alive
+        results[name].first_chunk + results[name].played == group.video.segments
+        for name, phone in phones.items()
+        if phone.alive and phone.viewer is not None
     ]
     return GroupResult(
         chunks=records.chunks,
@@ -76,7 +81,7 @@ def _phone_result(phone: Phone) -> PhoneResult:
         alive=phone.alive,
         startup_s=None if viewer is None or viewer.started_s is None else viewer.started_s - viewer.joined_s,
         stall_s=0.0 if viewer is None else viewer.stalled_s(now_s),
-        played=0 if viewer is None else viewer.ready - viewer.first,
+        played=0 if viewer is None else viewer.begun,
         first_chunk=0 if viewer is None else viewer.first,
-        end_s=now_s if viewer is None else min(viewer.ends_s, now_s),
+        end_s=now_s if viewer is None else min(viewer.ends_s, viewer.watched_until_s(now_s)),
     )

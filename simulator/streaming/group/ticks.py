@@ -15,8 +15,8 @@ from simulator.streaming.group.records import Records
 class Ticks:
     """The slow things of a session.
 
-    A phone looks at its temperature about once a second, so thresholds are found at ticks. Its battery is empty at
-    the tick after the one at which the rest would last less than an interval; what is drawn beyond it, is not counted.
+    A phone looks at its temperature about once a second, so thresholds are found at ticks. So is an empty battery: the
+    phone dies at the first tick at which it has drawn all, and what it drew until then is counted.
     """
 
     def __init__(
@@ -30,11 +30,12 @@ class Ticks:
     ) -> None:
         self._env, self._group, self._phones, self._presence = env, group, phones, presence
         self._records, self._check_end = records, check_end
-        self._last_s = 0.0
+        self._last_s = [phone.spec.joins_s for phone in phones]
         self._last_j = [0.0] * len(phones)
         self._played_s = [0.0] * len(phones)
         self._full_j = [phone.spec.battery_share * phone.spec.battery_j for phone in phones]
         self._call: Call | None = None
+        self._ended = False
 
     def begin(self) -> None:
         """Start."""
@@ -44,53 +45,68 @@ class Ticks:
         """Book what is left and stop."""
         if self._call is not None:
             self._call.cancel()
-        self._look()
+        self._ended = True
+        self._book_all()
 
     def _tick(self) -> None:
         self._call = self._env.call_at(self._env._now + self._group.tick_s, self._tick)
-        self._look()
+        for phone in self._phones:
+            if phone.alive and phone.joined and self._spent_j(phone) >= self._full_j[phone.index]:
+                self._presence.remove(phone, "die")
+        self._book_all()
         self._check_end()
+        if not self._ended:
+            self._heat()
 
-    def _look(self) -> None:
-        now_s = self._env._now
-        interval_s = now_s - self._last_s
-        if interval_s <= 0.0:
-            return
-        self._last_s = now_s
+    def _book_all(self) -> None:
         for phone in self._phones:
             if phone.alive and phone.joined:
-                self._book(phone, interval_s)
+                self._book(phone)
 
-    def _book(self, phone: Phone, interval_s: float) -> None:
-        now_s, index, thermal = self._env._now, phone.index, phone.spec.thermal
-        meter, buffer_s = phone.meter, 0.0
+    def _heat(self) -> None:
+        for phone in self._phones:
+            if phone.alive and phone.joined:
+                heat = phone.spec.thermal.state(phone.temperature_c, phone.heat)
+                if heat is not phone.heat:
+                    self._presence.heat(phone, heat)
+
+    def last(self, phone: Phone) -> None:
+        """Book what a phone that leaves or dies has drawn since it was last looked at, and switch it off."""
+        if phone.joined:
+            self._book(phone)
+            phone.meter.end(self._env._now)
+
+    def _spent_j(self, phone: Phone) -> float:
+        """Return all that a phone has drawn by now, decoding of what its viewer has seen included."""
+        now_s, index, meter = self._env._now, phone.index, phone.meter
         meter.accrue(now_s)
         if phone.viewer is not None:
-            buffer_s = phone.viewer.buffer_s(now_s)
             played_s = phone.viewer.played_s(now_s)
             if played_s != self._played_s[index]:
                 meter.spend(Component.DECODE, phone.spec.power.decode_w * (played_s - self._played_s[index]))
                 self._played_s[index] = played_s
-        total_j = meter.total_j
+        return meter.total_j
+
+    def _book(self, phone: Phone) -> None:
+        """Bring the temperature up to now and write a row."""
+        now_s, index = self._env._now, phone.index
+        interval_s = now_s - self._last_s[index]
+        if interval_s <= 0.0:
+            return
+        self._last_s[index] = now_s
+        total_j = self._spent_j(phone)
         power_w = (total_j - self._last_j[index]) / interval_s
         self._last_j[index] = total_j
-        phone.temperature_c = thermal.after(phone.temperature_c, power_w, interval_s)
-        battery_j = max(self._full_j[index] - total_j, 0.0)
+        phone.temperature_c = phone.spec.thermal.after(phone.temperature_c, power_w, interval_s)
         self._records.phones.append(
             phone.name,
             now_s,
             interval_s,
             power_w,
             phone.temperature_c,
-            battery_j,
-            buffer_s,
+            max(self._full_j[index] - total_j, 0.0),
+            phone.viewer.buffer_s(now_s) if phone.viewer is not None else 0.0,
             phone.present,
             phone.heat,
-            *meter.energy_j,
+            *phone.meter.energy_j,
         )
-        if battery_j <= 0.0:
-            self._presence.remove(phone, "die")
-            return
-        heat = thermal.state(phone.temperature_c, phone.heat)
-        if heat is not phone.heat:
-            self._presence.heat(phone, heat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf
 
 from simulator.core import Table
@@ -27,15 +28,17 @@ class Viewer:
     now_s
         When the viewer begins to wait.
     table
-        Gets one row per chunk as it becomes playable.
+        Gets one row per chunk that plays.
     """
 
     __slots__ = (
         "_chunks",
+        "_coming",
         "_name",
         "_startup_chunks",
         "_table",
         "_waiting",
+        "begun",
         "ends_s",
         "first",
         "has",
@@ -59,6 +62,9 @@ class Viewer:
     ) -> None:
         self._name, self._chunks, self._startup_chunks, self._table = name, chunks, startup_chunks, table
         self._waiting: list[tuple[int, float]] = []  # playable before playback has begun
+        self._coming: deque[tuple[int, float, float, float]] = (
+            deque()
+        )  # rows of what has yet to begin to play
         self.segment_s = segment_s
         self.first = first
         """First chunk that it plays."""
@@ -74,8 +80,10 @@ class Viewer:
         """When it has played, or will have played, all that is ready."""
         self.stall_s = 0.0
         """Stalls so far, start-up apart."""
+        self.begun = 0
+        """Chunks recorded: once it has stopped, all that began to play."""
         self.stopped_s: float | None = None
-        """When nobody watched any more, if that was before the end."""
+        """When nobody watched any more: at the end, or when the phone left or died."""
 
     def deliver(self, chunk: int, now_s: float) -> None:
         """Take in a chunk.
@@ -98,15 +106,23 @@ class Viewer:
             if self.ready == self.first:
                 return
             self.started_s = self.ends_s = now_s
+        self._write(now_s)
         for index, available_s in self._waiting:
             stall_s = now_s - self.ends_s
             if stall_s < ROUNDING_S:  # it came just in time
                 stall_s = 0.0
             start_s = max(now_s, self.ends_s)
-            self._table.append(self._name, index, available_s, start_s, stall_s)
+            self._coming.append((index, available_s, start_s, stall_s))
             self.stall_s += stall_s
             self.ends_s = start_s + self.segment_s
         self._waiting.clear()
+
+    def _write(self, now_s: float) -> None:
+        """Record what has begun to play before now."""
+        coming = self._coming
+        while coming and coming[0][2] < now_s:
+            self._table.append(self._name, *coming.popleft())
+            self.begun += 1
 
     def holds(self, chunk: int) -> bool:
         """Whether a chunk was delivered, or lies before what this viewer plays."""
@@ -124,16 +140,21 @@ class Viewer:
 
     def played_s(self, now_s: float) -> float:
         """Return how much video has been played, in s."""
-        if self.stopped_s is not None:
-            now_s = min(now_s, self.stopped_s)
+        now_s = self.watched_until_s(now_s)
         return (self.ready - self.first) * self.segment_s - self.buffer_s(now_s)
 
+    def watched_until_s(self, now_s: float) -> float:
+        """Return the earlier one of now and when nobody watched any more."""
+        return now_s if self.stopped_s is None else min(now_s, self.stopped_s)
+
     def stop(self, now_s: float) -> None:
-        """Watch no longer."""
+        """Watch no longer; what has not begun to play by now never will."""
         self.stopped_s = now_s
+        self._write(now_s)
 
     def stalled_s(self, now_s: float) -> float:
         """Return all stalls up to now, a running one included."""
+        now_s = self.watched_until_s(now_s)
         running = self.started_s is not None and self.ready < self._chunks
         return self.stall_s + (max(now_s - self.ends_s, 0.0) if running else 0.0)
 

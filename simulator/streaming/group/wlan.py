@@ -55,7 +55,8 @@ class Wlan:
 
     A transfer needs ``bits / rate`` seconds of it; those under way share it equally (processor sharing), so that
     together they never take more than there is. A broadcast is one transmission at the rate of its slowest receiver.
-    Two phones that do not reach each other go through the controller, which costs the air time of both hops.
+    Two phones that do not reach each other go through the controller, which costs the air time of both hops (and is
+    booked to the two, not to the controller).
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Wlan:
         self.profile = profile
         self.channel = Channel(env, ConstantBandwidth(1.0), profile.latency_s, name="wlan air time")
         self._positions_m = list(positions_m)
+        self._direct_bps: list[list[float]] = []
         self._rates_bps: list[list[float]] = []
         self._measure(controller)
 
@@ -81,6 +83,7 @@ class Wlan:
             [self.profile.rate_bps(hypot(xa - xb, ya - yb)) for xb, yb in self._positions_m]
             for xa, ya in self._positions_m
         ]
+        self._direct_bps = direct
         to_controller = direct[controller]
         self._rates_bps = [
             [rate or _two_hops(to_controller[a], to_controller[b]) for b, rate in enumerate(row)]
@@ -90,6 +93,10 @@ class Wlan:
     def handed_over(self, controller: int) -> None:
         """Have another controller."""
         self._measure(controller)
+
+    def in_range(self, phone: int, other: int) -> bool:
+        """Whether two phones reach each other without a third."""
+        return self._direct_bps[phone][other] > 0.0
 
     def rate_bps(self, sender: int, receiver: int) -> float:
         """Return the rate between two phones with the air to itself; 0 out of range."""

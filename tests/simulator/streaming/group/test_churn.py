@@ -17,10 +17,16 @@ from hypothesis import strategies as st
 from devices.errors import InputError
 from simulator.policies.collaboration.abr_halves import FixedCombination, SinglePlayerRule
 from simulator.policies.collaboration.idle_takes_next import IdleTakesNext
+from simulator.policies.collaboration.microcast import MicroCast
+from simulator.policies.collaboration.mpbond import MpBond
+from simulator.policies.collaboration.no_collaboration import NoCollaboration
+from simulator.policies.collaboration.oasis_scheduler import OasisScheduler
 from simulator.policies.collaboration.protocol import EVERYONE, Assignment, ChunkView, GroupView
 from simulator.streaming.group import GroupResult, Thermal, simulate_group
 
 SEGMENTS = 24
+LIMIT_S = 3000.0
+"""A session that lasts so long stands still."""
 
 
 def events(result: GroupResult, what: str) -> list[tuple[float, str, int]]:
@@ -45,6 +51,7 @@ class Whim:
 
     def assign(self, view: GroupView, unassigned: Sequence[ChunkView]) -> list[Assignment]:
         draw, assignments = self.draw, []
+        assert all(phone.assigned() >= 0 for phone in view.phones)
         present = [phone for phone in view.phones if phone.present]
         for chunk in unassigned:
             if assignments and draw.random() < 0.3:
@@ -87,18 +94,34 @@ def fields_of_churn() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@given(
+a_session = given(
     others=st.lists(fields_of_churn(), min_size=1, max_size=4),
     seed=st.integers(0, 2**20),
     waits=st.booleans(),
     chunks=st.integers(1, 7),
     controller=st.integers(0, 4),
-    policy=st.sampled_from(["whim", "idle", "everyone"]),
+    policy=st.sampled_from(["whim", "idle", "everyone", "oasis", "mpbond", "microcast"]),
     plain=st.booleans(),
     pipelined=st.booleans(),
+    cap_s=st.sampled_from([3.0, 8.0, 25.0]),
+    startup_chunks=st.integers(1, 3),
 )
-@settings(max_examples=1500, deadline=None)
-def test_no_chunk_is_lost_or_played_twice(
+
+
+@a_session
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_no_chunk_is_lost_or_played_twice(lab: SimpleNamespace, **drawn: Any) -> None:
+    check(lab, **drawn)
+
+
+@pytest.mark.slow
+@a_session
+@settings(max_examples=20_000, deadline=None)
+def test_no_chunk_is_lost_or_played_twice_in_many_sessions(lab: SimpleNamespace, **drawn: Any) -> None:
+    check(lab, **drawn)
+
+
+def check(
     lab: SimpleNamespace,
     others: list[dict[str, Any]],
     seed: int,
@@ -108,52 +131,81 @@ def test_no_chunk_is_lost_or_played_twice(
     policy: str,
     plain: bool,
     pipelined: bool,
+    cap_s: float,
+    startup_chunks: int,
 ) -> None:
+    """Play a session and look for what must not be."""
     phones = [lab.phone("anchor", mbps=4.0, fps=8.0)]
     for number, fields in enumerate(others):
         values = {**fields}
         if values["leaves_s"] <= values["joins_s"]:
             values["leaves_s"] = inf
         phones.append(lab.phone(f"p{number}", **values))
-    group = lab.group(phones, SEGMENTS, controller=controller % len(phones), pipelined=pipelined, limit_s=1e5)
+    group = lab.group(
+        phones,
+        SEGMENTS,
+        controller=controller % len(phones),
+        pipelined=pipelined,
+        buffer_cap_s=cap_s,
+        startup_chunks=startup_chunks,
+        limit_s=LIMIT_S,
+    )
     schedulers = {
         "whim": lambda: Whim(seed, waits),
         "idle": IdleTakesNext,
         "everyone": lambda: IdleTakesNext(everyone=True),
+        "oasis": OasisScheduler,
+        "mpbond": MpBond().scheduler,
+        "microcast": MicroCast().scheduler,
     }
     half = SinglePlayerRule(chunks=chunks) if plain else FixedCombination(chunks=chunks)
     result = simulate_group(group, lab.Policy(schedulers[policy], half))
 
+    assert result.end_s < LIMIT_S
     # The anchor never leaves and can do everything: unless the group has gone away from it, it saw the whole video.
-    stays = [
-        entry.what for entry in result.log if entry.phone == "anchor" and entry.what in ("enter", "exit")
-    ]
-    if stays[-1] == "enter":
+    last_seen = {entry.phone: entry.what for entry in result.log if entry.what in ("enter", "exit")}
+    if last_seen["anchor"] == "enter":
         assert played(result, "anchor") == list(range(SEGMENTS))
         assert {int(chunk) for chunk in result.chunks.column("chunk")} == set(range(SEGMENTS))
-    for name, phone in result.phones.items():
+    for phone in phones:
+        name, figures = phone.name, result.phones[phone.name]
         seen = played(result, name)
-        assert seen == list(range(phone.first_chunk, phone.first_chunk + len(seen)))
-        assert phone.battery_j >= 0.0
-        assert all(joules >= -1e-9 for joules in phone.energy_j.values())
+        assert seen == list(range(figures.first_chunk, figures.first_chunk + len(seen)))
+        assert figures.played == len(seen)
+        assert all(joules >= -1e-9 for joules in figures.energy_j.values())
+        assert figures.battery_j == pytest.approx(max(phone.battery_j - figures.total_j, 0.0))
+        table = result.intervals
+        mine = table.column("phone") == name
+        drawn_j = table.column("power_w")[mine] @ table.column("interval_s")[mine]
+        assert figures.total_j == pytest.approx(drawn_j)
     table = result.viewing
     columns = zip(
         *(table.column(name) for name in ("phone", "play_s", "available_s", "stall_s")), strict=True
     )
+    gone_s = {phone: time_s for what in ("leave", "die") for time_s, phone, _ in events(result, what)}
     last: dict[str, float] = {}
+    stalled_s: Counter[str] = Counter()
     for name, play_s, available_s, stall_s in columns:
         assert play_s >= available_s - 1e-9
+        assert play_s < gone_s.get(name, inf)
         assert stall_s >= 0.0
         assert play_s >= last.get(name, 0.0) + (1.0 if name in last else 0.0) - 1e-9
         last[name] = play_s
+        stalled_s[name] += stall_s
+    for name, figures in result.phones.items():
+        left_s = gone_s.get(name, result.end_s)
+        assert stalled_s[name] - 1e-9 <= figures.stall_s <= left_s
     assert result.air_busy_s <= result.end_s + 1e-9
     times = [entry.time_s for entry in result.log]
     assert times == sorted(times)
-    # Everything assigned was finished or taken back.
+    # Everything assigned was finished or taken back, and nobody who could go on is left with a chunk unassigned.
     assigned = Counter(chunk for _, _, chunk in events(result, "assign"))
     taken_back = Counter(chunk for _, _, chunk in events(result, "reassign"))
     restored = Counter(chunk for _, _, chunk in events(result, "restore"))
-    assert assigned + restored == Counter(range(SEGMENTS)) + taken_back
+    given_now = {index: assigned[index] + restored[index] - taken_back[index] for index in range(SEGMENTS)}
+    assert set(given_now.values()) <= {0, 1}
+    if any(phone.wwan is not None and last_seen.get(phone.name) == "enter" for phone in phones):
+        assert assigned + restored == Counter(range(SEGMENTS)) + taken_back
 
 
 def test_a_processor_that_leaves_costs_a_reassignment_and_a_stall(lab: SimpleNamespace) -> None:
@@ -296,3 +348,125 @@ def test_when_the_only_wwan_leaves_the_session_ends_with_what_there_is(lab: Simp
     seen = played(result, "b")
     assert 0 < len(seen) < 6
     assert result.phones["b"].end_s < 10.0
+
+
+def test_a_controller_that_moves_off_alone_leaves_a_group_that_can_go_on(lab: SimpleNamespace) -> None:
+    # The queues of those who stay hold transmissions to the one that is out of range now.
+    phones = [lab.phone("a", mbps=4.0, fps=8.0), lab.phone("b", mbps=None, fps=None)]
+    phones.append(lab.phone("c", mbps=None, fps=5.0, moves=((17.0, 301.0, 0.0),)))
+    group = lab.group(phones, SEGMENTS, controller=2)
+    result = simulate_group(group, lab.Policy(lambda: IdleTakesNext(everyone=True)))
+    assert events(result, "controller") == [(0.0, "c", -1), (17.0, "a", -1)]
+    for name in "ab":
+        assert played(result, name) == list(range(SEGMENTS))
+
+
+def test_the_larger_part_of_a_group_goes_on(lab: SimpleNamespace) -> None:
+    # d, the controller, moves away with c still in its range; a and b, and e far from both, are more.
+    phones = [
+        lab.phone("a", mbps=4.0, fps=8.0),
+        lab.phone("b", mbps=None, fps=None),
+        lab.phone("e", mbps=None),
+    ]
+    phones.append(lab.phone("c", mbps=None, position_m=(50.0, 0.0)))
+    phones.append(lab.phone("d", mbps=None, moves=((5.0, 301.0, 0.0),)))
+    group = lab.group(phones, SEGMENTS, controller=4)
+    result = simulate_group(group, lab.Policy(IdleTakesNext))
+    assert [(time_s, phone) for time_s, phone, _ in events(result, "controller")] == [(0.0, "d"), (5.0, "a")]
+    for name in "abec":
+        assert played(result, name) == list(range(SEGMENTS))
+
+
+def test_who_takes_over_is_in_range_of_the_others(lab: SimpleNamespace) -> None:
+    # b is 250 m to one side of the controller, c and d are on the other.
+    phones = [lab.phone("a", leaves_s=5.0)]
+    phones.append(lab.phone("b", position_m=(-250.0, 0.0)))
+    phones += [lab.phone(name, mbps=20.0, fps=40.0, position_m=(100.0, 0.0)) for name in "cd"]
+    group = lab.group(phones, SEGMENTS)
+    result = simulate_group(group, lab.Policy(IdleTakesNext))
+    assert events(result, "controller")[1][1] == "c"
+    for name in "cd":
+        assert played(result, name) == list(range(SEGMENTS))
+
+
+def test_who_was_out_of_range_goes_on_when_the_controller_is_gone(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", leaves_s=5.0), lab.phone("b", position_m=(400.0, 0.0))]
+    result = simulate_group(lab.group(phones, 4), lab.Policy(IdleTakesNext))
+    assert events(result, "controller") == [(0.0, "a", -1), (5.0, "b", -1)]
+    assert played(result, "b") == list(range(4))
+
+
+def test_the_old_controller_has_to_find_the_new_hotspot(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", away_s=((3.0, 6.0),)), lab.phone("b", mbps=20.0, fps=40.0)]
+    result = simulate_group(lab.group(phones, 30), lab.Policy(IdleTakesNext))
+    wlan = lab.WLAN
+    assert events(result, "controller") == [(0.0, "a", -1), (3.0, "b", -1)]
+    assert events(result, "enter")[-1] == (6.0 + wlan.discovery_s + wlan.connect_s, "a", -1)
+    assert played(result, "a") == list(range(30))
+
+
+def test_a_download_that_waits_for_room_yields_to_a_chunk_that_came_back(lab: SimpleNamespace) -> None:
+    # At 41 s b leaves with chunks that a lacks. What a was to download next has no room before those are played.
+    phones = [lab.phone("a", mbps=4.0, fps=8.0)]
+    phones.append(lab.phone("b", mbps=0.5, fps=None, leaves_s=41.0, moves=((1.0, 114.0, 0.0),)))
+    group = lab.group(phones, SEGMENTS, buffer_cap_s=3.0, pipelined=False)
+    result = simulate_group(group, lab.Policy(IdleTakesNext, SinglePlayerRule(chunks=1)))
+    assert played(result, "a") == list(range(SEGMENTS))
+    assert result.end_s < 100.0
+
+
+def test_heat_takes_no_plain_download_back(lab: SimpleNamespace) -> None:
+    hot = Thermal(resistance_k_per_w=8.0, time_constant_s=2.0, throttle_c=40.0, stop_c=44.0)
+    group = lab.group([lab.phone("a", mbps=0.3, thermal=hot)], 4)
+    result = simulate_group(group, lab.Policy(IdleTakesNext, lab.Levels()))
+    assert events(result, "stopped")
+    assert events(result, "reassign") == []
+
+
+def test_a_phone_that_is_too_hot_by_the_time_a_chunk_comes_does_not_process_it(lab: SimpleNamespace) -> None:
+    # The chunk is under way to both for 10 s; b stops at about 3 s.
+    hot = Thermal(resistance_k_per_w=20.0, time_constant_s=3.0, throttle_c=43.0, stop_c=44.0)
+    phones = [lab.phone("a"), lab.phone("b", mbps=None, position_m=(300.0, 0.0), thermal=hot)]
+    policy = lab.Policy(lambda: lab.Script([(0, EVERYONE)]))
+    result = simulate_group(lab.group(phones, 1), policy)
+    assert 1.0 < events(result, "stopped")[0][0] < 11.0 < events(result, "forwarded")[0][0] + 0.1
+    assert [phone for _, phone, _ in events(result, "process")] == ["a"]
+    assert played(result, "b") == [0]
+
+
+def test_what_a_phone_had_when_it_left(lab: SimpleNamespace) -> None:
+    # Chunk 0 plays from 2.06 s, its end is a stall: chunk 1 comes too late for b, which leaves at 3.56 s.
+    phones = [lab.phone("b", leaves_s=3.56), lab.phone("a", mbps=0.1)]
+    result = simulate_group(lab.group(phones, 3), lab.Policy(lambda: lab.Script([(0, 0), (1, 1), (1, 1)])))
+    gone = result.phones["b"]
+    assert not gone.alive
+    assert (gone.played, gone.stall_s, gone.end_s) == (1, pytest.approx(0.5), pytest.approx(3.06))
+    assert gone.energy_j["display"] == pytest.approx(3.56 * lab.POWER.display_w)
+    assert gone.energy_j["decode"] == pytest.approx(2 * lab.POWER.decode_w)  # for SR, and to be seen
+    assert gone.battery_j == pytest.approx(5e4 - gone.total_j)
+    table = result.intervals
+    mine = table.column("phone") == "b"
+    assert table.column("power_w")[mine] @ table.column("interval_s")[mine] == pytest.approx(gone.total_j)
+
+
+def test_chunks_in_the_buffer_of_a_phone_that_left_were_not_played(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a", mbps=20.0, fps=200.0, leaves_s=3.5), lab.phone("b", mbps=20.0, fps=200.0)]
+    result = simulate_group(lab.group(phones, 20), lab.Policy(IdleTakesNext))
+    assert played(result, "a") == [0, 1, 2, 3]
+    assert result.phones["a"].played == 4
+    assert result.complete
+
+
+def test_a_phone_that_never_came_drew_nothing_and_watched_nothing(lab: SimpleNamespace) -> None:
+    phones = [lab.phone("a"), lab.phone("b", joins_s=500.0)]
+    result = simulate_group(lab.group(phones, 3), lab.Policy(IdleTakesNext))
+    assert result.phones["b"].battery_j == 5e4
+    assert result.phones["b"].total_j == 0.0
+    assert result.complete
+
+
+def test_who_does_not_collaborate_cannot_lose_the_others(lab: SimpleNamespace) -> None:
+    absent = lab.phone("a", away_s=((1.5, 9.0),), moves=((2.0, 999.0, 0.0),))
+    both = simulate_group(lab.group([absent, lab.phone("b")], 10), NoCollaboration())
+    assert both.phones["a"].stall_s == both.phones["b"].stall_s
+    assert events(both, "exit") == []

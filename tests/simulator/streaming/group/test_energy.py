@@ -94,7 +94,7 @@ def test_work_costs_the_same_wherever_it_is_done(lab: SimpleNamespace) -> None:
 
 def test_tails_are_cut_short_by_the_next_transfer(lab: SimpleNamespace) -> None:
     power = lab.POWER
-    meter = Meter(power, 0.0)
+    meter = Meter(power)
     meter.cellular_on(0.0)
     meter.cellular_off(1.0, 1000.0)
     meter.cellular_on(2.0)  # after one of three seconds of tail
@@ -108,7 +108,7 @@ def test_tails_are_cut_short_by_the_next_transfer(lab: SimpleNamespace) -> None:
 def test_the_awake_wlan_radio_is_not_counted_on_top_of_the_active_one(lab: SimpleNamespace) -> None:
     power = lab.POWER
     for looks_s in ([], [1.02, 1.06, 1.1, 1.5]):
-        meter = Meter(power, 0.0)
+        meter = Meter(power)
         meter.wlan(1.0, 0.1, sends=True)  # tail until 1.2, cut at 1.05
         for now_s in [time_s for time_s in looks_s if time_s < 1.15]:
             meter.accrue(now_s)
@@ -120,13 +120,25 @@ def test_the_awake_wlan_radio_is_not_counted_on_top_of_the_active_one(lab: Simpl
             + 0.1 * power.wlan_receive_w
             + 0.2 * power.wlan_awake_w
         )
-    hotspot = Meter(power, 0.0)
+    hotspot = Meter(power)
     hotspot.hotspot(0.0, True)
     hotspot.wlan(1.0, 0.25, sends=True)
     hotspot.accrue(4.0)
     assert hotspot.energy_j[Component.WLAN] == pytest.approx(
         0.25 * power.wlan_send_w + 3.75 * power.wlan_awake_w
     )
+
+
+def test_what_was_sent_before_a_transmission_is_given_up_has_cost_energy(lab: SimpleNamespace) -> None:
+    # a's result of 4 Mbit would take 0.5 s of air from 2.06 s on; b leaves at 2.31 s.
+    phones = [lab.phone("a"), lab.phone("b", leaves_s=2.31)]
+    result = simulate_group(lab.group(phones, 1), lab.Policy(lambda: lab.Script([(0, 0)])))
+    power, sender, receiver = lab.POWER, result.phones["a"], result.phones["b"]
+    assert result.air_busy_s == pytest.approx(0.25)
+    assert sender.energy_j["wlan"] == pytest.approx(
+        0.25 * power.wlan_send_w + (result.end_s - 0.25) * power.wlan_awake_w
+    )
+    assert receiver.energy_j["wlan"] == pytest.approx(0.25 * power.wlan_receive_w)
 
 
 def test_temperature_follows_the_exponential_and_limits_have_hysteresis() -> None:
