@@ -193,7 +193,7 @@ def test_fairness_of_energy(lab: SimpleNamespace) -> None:
 def test_six_phones_are_simulated_within_the_time_of_a_few_events_per_chunk_and_phone(
     lab: SimpleNamespace,
 ) -> None:
-    """300 chunks, six phones: less than 0.1 s, with room for a busy machine."""
+    """300 chunks, six phones: less than 0.1 s of processor time, with room for a slower machine."""
     import time  # noqa: PLC0415
 
     phones = [lab.phone(f"p{number}", mbps=4.0, fps=4.0) for number in range(6)]
@@ -201,7 +201,7 @@ def test_six_phones_are_simulated_within_the_time_of_a_few_events_per_chunk_and_
     policy = lab.Policy(IdleTakesNext, FixedCombination(chunks=6))
     took_s = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         assert simulate_group(group, policy).complete
-        took_s.append(time.perf_counter() - began)
+        took_s.append(time.process_time() - began)
     assert min(took_s) < 0.2
