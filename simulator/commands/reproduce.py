@@ -98,6 +98,15 @@ def streaming(cells: Path | None) -> Answer:
     return rows, lambda: report_streaming(rows), notes
 
 
+def oasis(cells: Path | None) -> Answer:
+    """Reproduce the OASIS paper's groups of phones."""
+    from simulator.experiments.oasis_report import report_oasis  # noqa: PLC0415 (slow imports)
+    from simulator.experiments.reproduce_oasis import notes, reproduce_oasis  # noqa: PLC0415
+
+    rows = reproduce_oasis(cells)
+    return rows, lambda: report_oasis(rows, published=cells is None), notes(rows)
+
+
 STUDY: dict[str, Callable[[Path | None], Answer]] = {
     "cake": cake,
     "serving": serving,
@@ -105,5 +114,6 @@ STUDY: dict[str, Callable[[Path | None], Answer]] = {
     "energy": energy,
     "kv_load": kv_load,
     "streaming": streaming,
+    "oasis": oasis,
 }
 """Studies by name."""

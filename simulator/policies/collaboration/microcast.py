@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+from devices.quantity import Count, Quantity
 from simulator.policies.collaboration.abr_halves import FixedCombination
-from simulator.policies.collaboration.processing import downloader_processes, from_holder
+from simulator.policies.collaboration.processing import Window, downloader_processes, from_holder
 from simulator.policies.collaboration.protocol import (
     Assignment,
     ChunkScheduler,
@@ -28,16 +30,21 @@ class MicroCast:
     and OASIS's own pipeline of super-resolution (SR).
 
     Assumed, because the descriptions are silent: over the session each phone downloads in proportion to its predicted
-    rate; time that its waiting transmissions take counts as if it had downloaded as long; a phone is asked for no more
-    than `backlog` at a time; the downloader does the SR, and chunks that wait for SR are no congestion.
+    rate; time that its waiting transmissions take counts as if it had downloaded as long; the downloader does the SR;
+    a phone is asked for the next segment when it has finished the one before, one whose network is faster than the
+    others' for `backlog` at a time. That limit, and how far segments may come out of order (`ahead`), are what agrees
+    best with the stalls that OASIS publishes.
     """
 
-    input_height: int = 180
+    input_height: Count = 180
     """Height that is downloaded."""
-    output_height: int = 720
+    output_height: Count = 720
     """Height that SR makes of it."""
-    backlog: int = 2
-    """Segments that a phone may be asked for and not have downloaded."""
+    backlog: Count = 2
+    """Most segments that a phone is asked for and has not finished. It is the phone's download rate over the phones'
+    mean, rounded, at least one."""
+    ahead: Annotated[float, Quantity("", low=1.0, high=1e3)] = 1.3
+    """Segments for each phone that may be under way, from the oldest unfinished one on, rounded up; see `Window`."""
 
     @property
     def together(self) -> bool:
@@ -50,7 +57,7 @@ class MicroCast:
 
     def scheduler(self) -> ChunkScheduler:
         """Return the scheduling half."""
-        return MicroCastScheduler(self.backlog)
+        return MicroCastScheduler(self.backlog, self.ahead)
 
 
 class MicroCastScheduler:
@@ -62,8 +69,8 @@ class MicroCastScheduler:
 
     waits_for_iteration = False
 
-    def __init__(self, backlog: int) -> None:
-        self._backlog = backlog
+    def __init__(self, backlog: int = 2, ahead: float = 1.3) -> None:
+        self._backlog, self._window = backlog, Window(ahead)
         self._clocks_s: dict[int, float] = {}
 
     def assign(self, view: GroupView, unassigned: Sequence[ChunkView]) -> list[Assignment]:
@@ -71,21 +78,26 @@ class MicroCastScheduler:
         phones = {phone.index: phone for phone in view.phones if phone.present and phone.has_wwan}
         since_s = min([self._clocks_s[index] for index in phones if index in self._clocks_s], default=0.0)
         clocks_s = self._clocks_s = {index: self._clocks_s.get(index, since_s) for index in phones}
-        room = {index: self._backlog - phone.queued(Stage.DOWNLOAD) for index, phone in phones.items()}
+        mean_bps = sum([phone.wwan_bps for phone in phones.values()]) / max(len(phones), 1)
+        room = {
+            index: min(max(round(phone.wwan_bps / mean_bps), 1), self._backlog) - phone.assigned()
+            for index, phone in phones.items()
+        }
         congestion_s = {index: phone.remaining_s(Stage.TRANSMIT) for index, phone in phones.items()}
-        answer = []
-        for chunk in unassigned:
+        answer = [from_holder(view, chunk) for chunk in unassigned if chunk.holders]
+        for chunk in self._window.open(view, unassigned):
             if chunk.holders:
-                answer.append(from_holder(view, chunk))
                 continue
             ends_s = {
                 index: clocks_s[index] + phone.wwan_latency_s + chunk.bits / phone.wwan_bps
                 for index, phone in phones.items()
                 if room[index] > 0
             }
-            if ends_s:
-                best = min(ends_s, key=lambda index: (ends_s[index] + congestion_s[index], index))
-                answer.append(downloader_processes(view, chunk, best))
-                clocks_s[best] = ends_s[best]
-                room[best] -= 1
+            if not ends_s:
+                break
+            best = min(ends_s, key=lambda index: (ends_s[index] + congestion_s[index], index))
+            answer.append(downloader_processes(view, chunk, best))
+            clocks_s[best] = ends_s[best]
+            room[best] -= 1
+        self._window.give(answer)
         return answer

@@ -2,7 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from math import ceil
+
 from simulator.policies.collaboration.protocol import Assignment, ChunkView, GroupView
+
+
+class Window:
+    """Which chunks a baseline may have under way: those near the oldest one that is not finished.
+
+    What comes out of order has to be kept, so that a receiver takes only so much of it. A slow phone therefore holds
+    up a fast one: the head-of-line blocking of multipath transports.
+
+    Parameters
+    ----------
+    per_phone
+        Chunks for each present phone, rounded up in all.
+    """
+
+    def __init__(self, per_phone: float) -> None:
+        self._per_phone = per_phone
+        self._given: dict[int, list[int]] = {}  # chunks by processor, as assigned
+
+    def open(self, view: GroupView, unassigned: Sequence[ChunkView]) -> list[ChunkView]:
+        """Return those of the chunks that lie within."""
+        oldest = unassigned[0].index
+        for phone in view.phones:
+            if count := phone.assigned():  # a phone finishes in the order of the video
+                oldest = min([oldest, *sorted(self._given.get(phone.index, ()))[-count:]])
+        end = oldest + ceil(self._per_phone * sum([phone.present for phone in view.phones]))
+        return [chunk for chunk in unassigned if chunk.index < end]
+
+    def give(self, assignments: Iterable[Assignment]) -> None:
+        """Take in what was assigned."""
+        for assignment in assignments:
+            given = self._given.setdefault(assignment.processor, [])
+            given.append(assignment.chunk)
+            del given[:-_REMEMBERED]
+
+
+_REMEMBERED = 64
+"""Chunks of a phone that are kept in mind: more than it is ever given at a time."""
 
 
 def downloader_processes(view: GroupView, chunk: ChunkView, downloader: int) -> Assignment:
