@@ -52,6 +52,7 @@ UNITS: Mapping[str, Mapping[str, Decimal]] = MappingProxyType(
         "W": _prefixed("W", _ANY),
         "J": _prefixed("J", _ANY) | {"Wh": Decimal(3600), "kWh": Decimal(3_600_000)},
         "1/s": _FREQUENCY,
+        "m": _prefixed("m", _ANY) | {"cm": _ONE / 100},
         "": {"%": _ONE / 100},
     }
 )
@@ -66,6 +67,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "W": "400 W",
         "J": "1.4 pJ",
         "1/s": "4/s",
+        "m": "20 m",
         "": "12.5 %",
     }
 )
@@ -79,6 +81,7 @@ _NAMES = {
     "W": "a power",
     "J": "an energy",
     "1/s": "a rate of events",
+    "m": "a length",
     "": "a ratio",
 }
 _SHOWN = {
@@ -89,6 +92,7 @@ _SHOWN = {
     "W": "W, mW, kW, MW",
     "J": "J, pJ, nJ, mJ, kJ, kWh",
     "1/s": "/s, /min, /h, /d",
+    "m": "m, km, cm, mm",
     "": "%",
 }
 
@@ -274,10 +278,14 @@ Joules = Annotated[float, Quantity("J", high=1e15)]
 """Energy, 0 to 1 PJ."""
 PerSecond = Annotated[float, Quantity("1/s", high=1e9, above_low=True)]
 """Rate of events, above 0."""
+Metres = Annotated[float, Quantity("m", low=-1e7, high=1e7)]
+"""Coordinate, within 10,000 km of the origin."""
 Ratio = Annotated[float, Quantity("", high=1.0)]
 """Share, 0 to 1."""
 Multiple = Annotated[float, Quantity("", low=0.01, high=100.0)]
 """How many times as much, 0.01 to 100."""
+Variation = Annotated[float, Quantity("", high=2.0)]
+"""Standard deviation over mean, 0 to 2."""
 Pairs = Annotated[float, Quantity("", high=1e9)]
 """How many query-key pairs, 0 to 1e9; on average, so not whole."""
 OptionalRate = Annotated[float, Quantity("B/s", high=1e18)]

@@ -98,8 +98,8 @@ def cases() -> Iterator[tuple[str, int, Callable[[], Scenario]]]:
     yield "cake, 16K prompts", 500, lambda: cake(500)
     base = load(SHIPPED / "cake" / "mooncake.yaml")
     for name in ("compute_only", "cake"):
-        policies = replace(base.services["chat"].policies, kv_loading=find("kv_loading", name)())
-        scenario = replace(base, services={"chat": replace(base.services["chat"], policies=policies)})
+        policies = replace(base.llm_services["chat"].policies, kv_loading=find("kv_loading", name)())
+        scenario = replace(base, services={"chat": replace(base.llm_services["chat"], policies=policies)})
         requests = len(simulate(scenario).requests["chat"])
         yield f"mooncake-like, 8 replicas, {name}", requests, lambda scenario=scenario: scenario  # type: ignore[misc]
 

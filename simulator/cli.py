@@ -17,7 +17,7 @@ from typing import cast
 
 from devices.errors import InputError, SimulatorError
 
-LISTS = ("policies", "devices", "models", "engines", "scenarios", "metrics", "plots")
+LISTS = ("policies", "devices", "models", "engines", "networks", "qoe", "scenarios", "metrics", "plots")
 """What `hetsim list` can show."""
 
 STUDIES = ("cake", "serving", "phone_sr", "energy", "kv_load", "streaming", "oasis")

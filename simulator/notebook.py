@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulator.core import Table
 from simulator.experiments.compare import as_yaml
 from simulator.experiments.compare import compare as run_comparison
 from simulator.experiments.comparison import Comparison
@@ -54,16 +55,7 @@ class Run:
             Columns of `simulator.serving.service.request_schema`; times that did not happen are NaN and
             ``status`` is a word. Besides: ``ttft_s``, ``tpot_s`` (NaN for answers of one token), ``e2e_s``.
         """
-        import pandas as pd  # noqa: PLC0415 (slow import)
-
-        frames = []
-        for name, table in self.result.requests.items():
-            if service in (None, name):
-                columns = {column: table.column(column) for column in table.schema}
-                frames.append(pd.DataFrame({"service": name, **columns}))
-        if not frames:
-            raise KeyError(f"no service {service!r}; there are: {', '.join(self.result.requests)}")
-        frame = pd.concat(frames, ignore_index=True)
+        frame = _frame(self.result.requests, service)
         times = ["admitted_s", "first_token_s", "finish_s"]
         frame[times] = frame[times].where(frame[times] >= 0.0)
         frame["status"] = frame["status"].map(STATUS)
@@ -72,6 +64,46 @@ class Run:
         later = (frame["output_tokens"] - 1).where(frame["output_tokens"] > 1)
         frame["tpot_s"] = (frame["e2e_s"] - frame["ttft_s"]) / later
         return frame.sort_values("arrival_s", kind="stable", ignore_index=True)
+
+    def viewers(self, service: str | None = None) -> pandas.DataFrame:
+        """Return one row per session and phone of streaming services: QoE, stalls, bitrate, energy by component.
+
+        Parameters
+        ----------
+        service
+            Only this service's; None: all, with a column ``service``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns of `simulator.streaming.viewing.VIEWER_COLUMNS`.
+        """
+        return _frame(self.result.viewers, service)
+
+    def chunks(self, service: str, session: int = 0) -> pandas.DataFrame:
+        """Return one row per chunk and phone that finished it, of one session of a streaming service.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns of `simulator.streaming.group.records.CHUNK_COLUMNS`: times of every stage, NaN without it.
+        """
+        chunks = {name: sessions[session].chunks for name, sessions in self.result.sessions.items()}
+        return _frame(chunks, service)
+
+
+def _frame(tables: Mapping[str, Table], service: str | None) -> pandas.DataFrame:
+    """Return the rows of one service, or of all, with a leading column ``service``."""
+    import pandas as pd  # noqa: PLC0415 (slow import)
+
+    frames = [
+        pd.DataFrame({"service": name, **{column: table.column(column) for column in table.schema}})
+        for name, table in tables.items()
+        if service in (None, name)
+    ]
+    if not frames:
+        raise KeyError(f"no service {service!r} of this kind; there are: {', '.join(tables) or 'none'}")
+    return pd.concat(frames, ignore_index=True)
 
 
 def load(path: str | Path, **overrides: object) -> Scenario:

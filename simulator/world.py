@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from devices.catalogue import load_profile
 from devices.errors import Fault, InputError, SimulatorError
+from devices.phones import PhoneProfile
 from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, EventLog, Streams, Table
 from simulator.metrics.summary import summarize
@@ -21,6 +23,10 @@ from simulator.serving.storage import StorageDevice
 from simulator.serving.storage_build import build_link, build_storage
 from simulator.workloads.build import build
 
+if TYPE_CHECKING:
+    from simulator.streaming.group import GroupResult
+    from simulator.streaming.service import StreamingRun
+
 WORKLOAD_NAMESPACE = 1 << 40
 """Distance between the hash ids of two workloads of a service."""
 
@@ -30,7 +36,7 @@ class DeviceTotals:
     """What one device did over the whole run."""
 
     busy_s: float
-    """Time in use, averaged over its units."""
+    """Time in use, averaged over its units; of a phone: of super-resolution."""
     energy_j: float
     """Energy, idle power included."""
     read_bytes: float = 0.0
@@ -52,13 +58,18 @@ class RunResult:
     simulated_s: float
     """Simulated time at the end."""
     requests: dict[str, Table]
-    """Per service: one row per request (`simulator.serving.service.request_schema`)."""
+    """Per LLM service: one row per request (`simulator.serving.service.request_schema`)."""
     intervals: dict[str, Table]
-    """Per service: one row per run of engine steps (`simulator.serving.build.INTERVALS`)."""
+    """Per LLM service: one row per run of engine steps (`simulator.serving.build.INTERVALS`)."""
     devices: dict[str, DeviceTotals]
     """Per device: totals."""
     notes: tuple[str, ...]
     """What a reader must know, such as that a workload is a synthetic stand-in."""
+    viewers: dict[str, Table] = field(default_factory=dict)
+    """Per streaming service: one row per session and phone (`simulator.streaming.viewing.VIEWER_COLUMNS`)."""
+    sessions: dict[str, list[GroupResult]] = field(default_factory=dict)
+    """Per streaming service: chunks, viewing, phones over time and the log of each session; empty where they were not
+    kept (see `simulator.experiments.run_store`)."""
 
     def summary(self) -> dict[str, object]:
         """Return the summary of the run as plain data: a pure function of scenario, seed and version."""
@@ -101,6 +112,7 @@ def simulate(
     env.log = log
     streams = Streams(scenario.seed, replication)
     world = _build(env, scenario, streams, resolve, step_by_step, costs)
+    streaming = {name: _stream(scenario, name, streams, resolve) for name in scenario.streaming_services}
     for feed in world.feeds:
         feed.start()
     env.run(until=scenario.horizon)
@@ -110,7 +122,8 @@ def simulate(
             raise SimulatorError(
                 f"service {name!r} has stopped with {unfinished} requests that it never answered"
             )
-    end_s = env.now
+    ends_s = [session.end_s for run in streaming.values() for session in run.sessions]
+    end_s = max([env.now, *ends_s]) if world.services else max(ends_s)
     return RunResult(
         scenario=scenario,
         seed=scenario.seed,
@@ -122,9 +135,21 @@ def simulate(
             for name, service in world.services.items()
             if service.intervals is not None
         },
-        devices=_totals(scenario, world, end_s),
-        notes=(*world.notes, *_outcome_notes(scenario, world)),
+        devices=_totals(scenario, world, streaming, end_s),
+        notes=(
+            *world.notes,
+            *_outcome_notes(scenario, world),
+            *(note for run in streaming.values() for note in run.notes),
+        ),
+        viewers={name: run.viewers for name, run in streaming.items()},
+        sessions={name: run.sessions for name, run in streaming.items()},
     )
+
+
+def _stream(scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]) -> StreamingRun:
+    from simulator.streaming.service import run_streaming  # noqa: PLC0415 (only where a scenario streams)
+
+    return run_streaming(scenario, name, streams, resolve)
 
 
 @dataclass(slots=True)
@@ -143,14 +168,17 @@ def _build(
     step_by_step: bool,
     costs: Mapping[str, StepCost],
 ) -> _World:
-    requests = {name: build(spec, name, streams.stream, resolve) for name, spec in scenario.workloads.items()}
+    workloads = scenario.request_workloads
+    requests = {name: build(spec, name, streams.stream, resolve) for name, spec in workloads.items()}
     links = {name: build_link(env, name, link, streams, resolve) for name, link in scenario.links.items()}
     replicas = {
         name: replica_count(service, scenario.devices[service.gpus])
-        for name, service in scenario.services.items()
+        for name, service in scenario.llm_services.items()
     }
     ports = [
-        service.tensor_parallel for name, service in scenario.services.items() for _ in range(replicas[name])
+        service.tensor_parallel
+        for name, service in scenario.llm_services.items()
+        for _ in range(replicas[name])
     ]
     storage: dict[str, StorageDevice] = {}
     for name, device in scenario.devices.items():
@@ -158,10 +186,10 @@ def _build(
             storage[name] = build_storage(env, name, device, links, ports, streams, resolve)
     services: dict[str, ServiceRuntime] = {}
     first_port = 0
-    for index, (name, service) in enumerate(scenario.services.items()):
+    for index, (name, service) in enumerate(scenario.llm_services.items()):
         sizes = {
             requests[workload].hash_block_tokens: workload
-            for workload, spec in scenario.workloads.items()
+            for workload, spec in workloads.items()
             if spec.service == name and requests[workload].hash_block_tokens
         }
         if len(sizes) > 1:
@@ -187,7 +215,7 @@ def _build(
         )
         first_port += replicas[name]
     world = _World(services, storage, [], [])
-    for index, (name, spec) in enumerate(scenario.workloads.items()):
+    for index, (name, spec) in enumerate(workloads.items()):
         stream = requests[name]
         runtime = services[spec.service]
         namespace = index * WORKLOAD_NAMESPACE
@@ -220,7 +248,7 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
         failed = int((records.column("status") == FAILED).sum())
         if failed:
             yield f"services.{name}: {failed} requests are longer than the whole KV cache of a replica: failed"
-        model = load_model(scenario.services[name].model)
+        model = load_model(scenario.llm_services[name].model)
         gpu = runtime.replicas[0].cost.gpu
         if not gpu.tdp_w:
             yield f"services.{name}: the power of {gpu.name} is not known; its energy is left out (0 J)"
@@ -233,7 +261,9 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
             )
 
 
-def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, DeviceTotals]:
+def _totals(
+    scenario: Scenario, world: _World, streaming: Mapping[str, StreamingRun], end_s: float
+) -> dict[str, DeviceTotals]:
     totals: dict[str, DeviceTotals] = {}
     for name, device in scenario.devices.items():
         if name in world.storage:
@@ -241,10 +271,13 @@ def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, Device
             totals[name] = DeviceTotals(tier.busy_s(), tier.energy_j(), tier.read_bytes, tier.written_bytes)
             continue
         profile = load_profile(device.profile)
+        if isinstance(profile, PhoneProfile):
+            totals[name] = _phone_totals(name, streaming)
+            continue
         assert isinstance(profile, GpuProfile)
         busy_gpu_s = busy_j = 0.0
         used = 0
-        for service_name, service in scenario.services.items():
+        for service_name, service in scenario.llm_services.items():
             if service.gpus == name:
                 for replica in world.services[service_name].replicas:
                     profile = replica.cost.gpu
@@ -255,3 +288,15 @@ def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, Device
         idle_j = profile.idle_w * max(0.0, gpus * end_s - busy_gpu_s)
         totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j)
     return totals
+
+
+def _phone_totals(device: str, streaming: Mapping[str, StreamingRun]) -> DeviceTotals:
+    """Return SR time per phone, and energy of all of a device's phones, over all sessions."""
+    busy_s = energy_j = 0.0
+    phones = 0
+    for run in streaming.values():
+        mine = run.viewers.column("device") == device
+        busy_s += float(run.viewers.column("sr_busy_s")[mine].sum())
+        energy_j += float(run.viewers.column("energy_j")[mine].sum())
+        phones = max(phones, len(set(run.viewers.column("phone")[mine])))
+    return DeviceTotals(busy_s / max(phones, 1), energy_j)

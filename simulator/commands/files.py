@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from devices.errors import Fault, InputError
@@ -51,14 +53,21 @@ def version(arguments: Namespace) -> int:
 
 
 def _check_workloads(scenario: Scenario, path: Path) -> None:
-    """Read every trace: a malformed row is a fault of the scenario."""
+    """Read every trace and manifest: a malformed row is a fault of the scenario."""
     from simulator.core import Streams  # noqa: PLC0415 (with the readers: slow imports)
+    from simulator.streaming.service import first_group  # noqa: PLC0415
     from simulator.workloads.build import build  # noqa: PLC0415
 
     faults: list[Fault] = []
-    for name, spec in scenario.workloads.items():
+    streams, resolve = Streams(scenario.seed), resolver(path)
+    checks: list[Callable[[], object]] = [
+        partial(build, spec, name, streams.stream, resolve)
+        for name, spec in scenario.request_workloads.items()
+    ]
+    checks += [partial(first_group, scenario, name, streams, resolve) for name in scenario.streaming_services]
+    for check in checks:
         try:
-            build(spec, name, Streams(scenario.seed).stream, resolver(path))
+            check()
         except InputError as error:
             faults += error.faults
     if faults:

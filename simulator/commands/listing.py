@@ -46,8 +46,21 @@ METRICS = (
     ("storage.TIER.read_bytes", "B", "bytes loaded from a storage device; also written_bytes"),
     ("storage.TIER.busy_share", "", "share of time in which the device moves data"),
     ("energy_j.total", "J", "energy of all devices, idle power included; also devices.NAME"),
+    ("sessions.played", "", "sessions of a streaming service; complete: all viewers that stayed saw the whole video"),
+    ("viewers.watched", "", "viewers that saw anything; also complete, and gone (left or without battery)"),
+    ("qoe", "", "per chunk: effective Mbit/s - 4.3 per second of stall - change; start-up apart"),
+    ("qoe.figures.NAME", "", "mean per chunk by another definition (hetsim list qoe)"),
+    ("qoe.upper_bound", "", "what no policy can exceed, where the scenario asks for it"),
+    ("rebuffer_s", "s", "time for which playback stood still after it had begun; rebuffer_events: how often"),
+    ("startup_s", "s", "from the first request, or from joining, to the first picture"),
+    ("bitrate_kbps", "kbit/s", "mean nominal bitrate of what was downloaded for the viewer"),
+    ("effective_kbps", "kbit/s", "the same as it looks after super-resolution"),
+    ("sr_share", "", "share of chunks with super-resolution; switches: changes of quality"),
+    ("energy_per_phone_j", "J", "energy of a phone in a session; components.NAME: cellular, wlan, decode and so on"),
+    ("energy_fairness", "", "Jain's index of the energies of a session's phones: 1 where all spend alike"),
+    ("battery_share.least", "", "lowest battery at the end of any session; also mean"),
 )
-"""Figures of a summary: name, unit, definition. Latencies have mean, p50, p90 and p99."""
+"""Figures of a summary: name, unit, definition. Distributions have mean, p50, p90 and p99."""
 
 Rows = list[dict[str, Any]]
 
@@ -143,6 +156,28 @@ def _engines() -> Rows:
     ]
 
 
+def _networks() -> Rows:
+    from simulator.streaming.synthetic_trace import cellular_names, load_cellular  # noqa: PLC0415 (brings numpy)
+
+    networks = [load_cellular(name) for name in cellular_names()]
+    return [
+        {
+            "name": network.name,
+            "mean": f"{network.mean_bps() / 1e6:.2f} Mbit/s",
+            "latency": format_quantity(network.latency_s, "s"),
+            "outages": format_quantity(network.outage_share(), ""),
+            "like": network.title,
+        }
+        for network in networks
+    ]
+
+
+def _qoe() -> Rows:
+    from simulator.streaming.qoe import FIGURES  # noqa: PLC0415 (brings numpy)
+
+    return [{"name": name, "definition": it.title, "source": it.source} for name, it in FIGURES.items()]
+
+
 def _scenarios() -> Rows:
     rows = []
     for name in scenario_names():
@@ -171,6 +206,8 @@ _LISTS: dict[str, Callable[[], Rows]] = {
     "devices": _devices,
     "models": _models,
     "engines": _engines,
+    "networks": _networks,
+    "qoe": _qoe,
     "scenarios": _scenarios,
     "metrics": _metrics,
     "plots": _plots,

@@ -74,11 +74,12 @@ class Comparison:
         """Return what `variant` differs by from the first one, paired, by the figure's dotted path.
 
         With several replications: the mean over replications, for every figure. With one: the mean over the
-        requests that both completed, for TTFT and E2E, with an interval by batch means in order of arrival.
+        requests that both completed, for TTFT and E2E, with an interval by batch means in order of arrival; over
+        the viewers of both, for QoE, stalls and energy.
         """
         pairs = list(zip(self.variants[0].outcomes, variant.outcomes, strict=True))
         if self.replications == 1:
-            return _request_differences(*pairs[0])
+            return _paired_differences(*pairs[0])
         flat = [
             (flatten(base.summary), flatten(other.summary))
             for base, other in pairs
@@ -145,14 +146,14 @@ def flatten(data: Mapping[str, Any] | None, prefix: str = "") -> dict[str, float
     return flat
 
 
-def _request_differences(base: Outcome, other: Outcome) -> dict[str, Estimate]:
+def _paired_differences(base: Outcome, other: Outcome) -> dict[str, Estimate]:
     differences: dict[str, Estimate] = {}
-    for service in base.latencies.keys() & other.latencies.keys():
-        first, second = base.latencies[service], other.latencies[service]
+    for service in base.observations.keys() & other.observations.keys():
+        first, second = base.observations[service], other.observations[service]
         _, here, there = np.intersect1d(first.key, second.key, assume_unique=True, return_indices=True)
-        order = np.argsort(first.arrival_s[here], kind="stable")
+        order = np.argsort(first.order[here], kind="stable")
         here, there = here[order], there[order]
-        for metric in ("ttft_s", "e2e_s"):
-            values = getattr(second, metric)[there] - getattr(first, metric)[here]
-            differences[f"services.{service}.{metric}.mean"] = batch_means(values[~np.isnan(values)])
+        for path in first.figures.keys() & second.figures.keys():
+            values = second.figures[path][there] - first.figures[path][here]
+            differences[f"services.{service}.{path}"] = batch_means(values[~np.isnan(values)])
     return dict(sorted(differences.items()))

@@ -10,13 +10,24 @@ from typing import Any, Literal
 from devices.catalogue import engine_fit, load_profile
 from devices.document import read_document
 from devices.evidence import Evidence, Kind
+from devices.phones import PhoneProfile, SocProfile
 from devices.profiles import GpuProfile, Profile, StorageProfile
 from devices.quantity import format_quantity
 from simulator.scenario.shapes import fields_of, quantity_of
 from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec, Scenario
+from simulator.scenario.streaming_spec import (
+    Network,
+    PhoneSpec,
+    RecordedNetwork,
+    StreamingService,
+    SyntheticNetwork,
+)
 from simulator.serving.engines import load_engine
 from simulator.serving.models import load_model
-from simulator.workloads.spec import MooncakeTrace, Synthetic, WorkloadSpec
+from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
+from simulator.streaming.sr_rates import combination_heights
+from simulator.streaming.synthetic_trace import load_cellular
+from simulator.workloads.spec import MooncakeTrace, Synthetic, VideoWorkload, WorkloadSpec
 
 KINDS = ("datasheet", "measured", "fitted", "assumed", "scenario")
 """How a value may have come about; ``scenario``: the scenario says it."""
@@ -80,30 +91,75 @@ def citations(scenario: Scenario) -> list[Citation]:
         said = _said(device, profile)
         found += _profile(name, profile, said)
         if isinstance(profile, GpuProfile):
-            engines = dict.fromkeys(it.engine for it in scenario.services.values() if it.gpus == name)
+            engines = dict.fromkeys(it.engine for it in scenario.llm_services.values() if it.gpus == name)
             for key, rate in profile.gemm.items():
                 found += _evidence(name, profile.name, rate.evidence, {}, type(rate), f"gemm.{key}.")
             for used in dict.fromkeys(engine_fit(profile, engine)[1] for engine in engines):
                 if fit := profile.engines.get(used):
                     found += _evidence(name, profile.name, fit.evidence, {}, type(fit), f"engines.{used}.")
+        elif isinstance(profile, PhoneProfile):
+            found += _phone(scenario, name, device, profile)
     for name, link in scenario.links.items():
         profile = load_profile(link.profile)
         found += _profile(name, profile, _said(link, profile))
-    for name, service in scenario.services.items():
+    for name, service in scenario.llm_services.items():
         engine = load_engine(service.engine)
         found += _evidence(name, engine.name, engine.evidence, {}, type(engine))
     return found
 
 
+def _phone(scenario: Scenario, name: str, device: DeviceSpec, profile: PhoneProfile) -> Iterator[Citation]:
+    """Yield what a phone stands on beyond its plain values: rates of combinations, radios, its chip."""
+    spec = device.phone or PhoneSpec()
+    services = [it for it in scenario.streaming_services.values() if name in it.phones]
+    if spec.npu is not None:
+        chip = load_profile(spec.npu.soc)
+        assert isinstance(chip, SocProfile)
+        yield from _profile(name, chip, {})
+        for key, rate in chip.precisions.items():
+            yield from _evidence(name, chip.name, rate.evidence, {}, type(rate), f"precisions.{key}.")
+    elif spec.sr_rates is None:
+        used = {combination for service in services for combination in service.super_resolution}
+        for key, sr in profile.sr.items():
+            if key in used:
+                yield from _evidence(name, profile.name, sr.evidence, {}, type(sr), f"sr.{key}.")
+    for key in (f"{spec.radio}-down", "wlan-down", "wlan-up"):
+        radio = profile.radios[key]
+        yield from _evidence(name, profile.name, radio.evidence, {}, type(radio), f"radios.{key}.")
+    for owner, service in scenario.streaming_services.items():
+        if service.phones[0] == name:  # once per service
+            yield from _effective_bitrates(owner, service)
+
+
+def _effective_bitrates(owner: str, service: StreamingService) -> Iterator[Citation]:
+    said = service.effective_bitrates or {}
+    for key in service.super_resolution:
+        heights = combination_heights(key)
+        if key not in said and heights is not None and heights in OASIS_EFFECTIVE_BPS:
+            rate = OASIS_EFFECTIVE_BPS[heights] / 8.0
+            field = f"effective_bitrates.{key}"
+            yield Citation(
+                owner, "oasis", field, rate, "B/s", format_quantity(rate, "B/s"), "assumed", _INFERRED
+            )
+
+
+_INFERRED = "Inferred from the QoE values of Jin et al., 'OASIS', MMSys 2024, which does not state them"
+
+
 def model_sources(scenario: Scenario) -> list[Source]:
     """Return where the models' architectures are from."""
-    models = {name: load_model(service.model) for name, service in scenario.services.items()}
+    models = {name: load_model(service.model) for name, service in scenario.llm_services.items()}
     return [Source(name, model.name, model.source, model.url) for name, model in models.items()]
 
 
 def workload_sources(scenario: Scenario) -> list[Source]:
-    """Return where the workloads are from."""
-    return [_workload(name, spec) for name, spec in scenario.workloads.items()]
+    """Return where the workloads and the phones' networks are from."""
+    networks = [
+        _network(f"devices.{name}.phone.wwan", device.phone.wwan)
+        for name, device in scenario.devices.items()
+        if device.phone is not None and device.phone.wwan is not None
+    ]
+    return [_workload(name, spec) for name, spec in scenario.workloads.items()] + networks
 
 
 def assumed_values(scenario: Scenario) -> list[tuple[str, str]]:
@@ -115,7 +171,7 @@ def fallbacks(scenario: Scenario) -> list[str]:
     """Return what stands in for engine versions that the catalogue lacks."""
     return [
         f"services.{name}: {note}"
-        for name, service in scenario.services.items()
+        for name, service in scenario.llm_services.items()
         for note in stand_ins(service.engine, scenario.devices[service.gpus].profile)
     ]
 
@@ -208,6 +264,8 @@ def _workload(name: str, spec: WorkloadSpec) -> Source:
     what = (type(spec).__doc__ or "").partition(":")[0]
     if isinstance(spec, Synthetic):
         return Source(name, what, f"this project's generator, {spec.arrivals.process} arrivals")
+    if isinstance(spec, VideoWorkload) and spec.path is None:
+        return Source(name, "a bitrate ladder", f"the scenario file; {spec.segments} chunks drawn from it")
     if isinstance(spec, MooncakeTrace) and spec.path is None:
         figures = read_document(
             (files("simulator") / "workloads" / "mooncake_conversation.yaml").read_text(encoding="utf-8")
@@ -218,3 +276,16 @@ def _workload(name: str, spec: WorkloadSpec) -> Source:
             f"figures derived from: {figures['source']} ({figures['licence']})",
         )
     return Source(name, what, f"the file {spec.path}")
+
+
+def _network(owner: str, spec: Network) -> Source:
+    if isinstance(spec, SyntheticNetwork):
+        network = load_cellular(spec.like)
+        chain = network.evidence["chain"]
+        return Source(
+            owner, f"synthetic, like {network.title}", f"figures derived from: {chain.source}", chain.url
+        )
+    what = (type(spec).__doc__ or "").partition(":")[0].rstrip(".").lower()
+    if isinstance(spec, RecordedNetwork):
+        return Source(owner, what, f"the file or folder {spec.path}")
+    return Source(owner, what, "the scenario file")

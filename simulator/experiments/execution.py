@@ -44,17 +44,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RequestLatencies:
-    """Latencies of one service's requests, so that those of two runs can be paired."""
+class Observations:
+    """Figures of one service's requests or viewers, so that those of two runs can be paired."""
 
     key: NDArray[np.int64]
-    """Shape (n,), ascending. Workload and number of each request; equal in runs that share arrivals."""
-    arrival_s: NDArray[np.float64]
-    """Shape (n,). Arrival times."""
-    ttft_s: NDArray[np.float64]
-    """Shape (n,). Time to first token; NaN where the request was not completed."""
-    e2e_s: NDArray[np.float64]
-    """Shape (n,). End-to-end latency; NaN where the request was not completed."""
+    """Shape (n,), ascending. Workload and number of each request, or session and phone; equal in runs that share
+    arrivals."""
+    order: NDArray[np.float64]
+    """Shape (n,). Arrival times, or numbers of sessions: neighbours may depend on one another."""
+    figures: dict[str, NDArray[np.float64]]
+    """Each of shape (n,), by the path of its mean in the service's summary; NaN where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +62,7 @@ class Outcome:
 
     summary: dict[str, Any] | None
     """Summary of the run; None where it failed."""
-    latencies: dict[str, RequestLatencies]
+    observations: dict[str, Observations]
     """By service; empty where it failed."""
     notes: tuple[str, ...]
     """What a reader must know."""
@@ -78,13 +77,14 @@ def execute(job: Job) -> Outcome:
     started = time.perf_counter()
     stage, failure, result = "simulate", None, None
     summary: dict[str, Any] | None = None
-    latencies: dict[str, RequestLatencies] = {}
+    observations: dict[str, Observations] = {}
     try:
         result = simulate(job.scenario, job.replication, job.resolve)
         stage = "summarize"
         summary = result.summary()
         order = {name: index for index, name in enumerate(job.scenario.workloads)}
-        latencies = {name: request_latencies(table, order) for name, table in result.requests.items()}
+        observations = {name: of_requests(table, order) for name, table in result.requests.items()}
+        observations |= {name: of_viewers(table) for name, table in result.viewers.items()}
     except Exception as error:
         failure = _failure(stage, error)
     effort = Effort(time.perf_counter() - started, peak_memory_bytes())
@@ -97,7 +97,7 @@ def execute(job: Job) -> Outcome:
         except Exception as error:
             failure = failure or _failure("store", error)
     notes = result.notes if result is not None else ()
-    return Outcome(None if failure else summary, {} if failure else latencies, notes, failure, effort)
+    return Outcome(None if failure else summary, {} if failure else observations, notes, failure, effort)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def bad_input(outcomes: Sequence[Outcome]) -> InputError | None:
     return InputError(list(dict.fromkeys(faults))) if faults else None
 
 
-def request_latencies(requests: Table, workloads: dict[str, int]) -> RequestLatencies:
+def of_requests(requests: Table, workloads: dict[str, int]) -> Observations:
     """Return the latencies of a service's requests; `workloads` numbers the scenario's workloads."""
     numbers = np.array([workloads[name] for name in requests.column("workload")], dtype=np.int64)
     key = numbers * WORKLOAD_STRIDE + requests.column("request")
@@ -160,9 +160,23 @@ def request_latencies(requests: Table, workloads: dict[str, int]) -> RequestLate
     def since_arrival(name: str) -> NDArray[np.float64]:
         return np.where(done, requests.column(name) - arrival, np.nan)[order]
 
-    return RequestLatencies(
-        key[order], arrival[order], since_arrival("first_token_s"), since_arrival("finish_s")
-    )
+    figures = {"ttft_s.mean": since_arrival("first_token_s"), "e2e_s.mean": since_arrival("finish_s")}
+    return Observations(key[order], arrival[order], figures)
+
+
+def of_viewers(viewers: Table) -> Observations:
+    """Return what the viewers of a streaming service saw and spent."""
+    sessions = viewers.column("session").astype(np.int64)
+    number = {name: i for i, name in enumerate(sorted(set(viewers.column("phone"))))}
+    key = sessions * WORKLOAD_STRIDE + np.array([number[name] for name in viewers.column("phone")], np.int64)
+    order = np.argsort(key)
+    columns = {
+        "qoe.mean": "qoe_oasis",
+        "rebuffer_s.mean": "rebuffer_s",
+        "energy_per_phone_j.mean": "energy_j",
+    }
+    figures = {path: viewers.column(name)[order].copy() for path, name in columns.items()}
+    return Observations(key[order], sessions[order].astype(np.float64), figures)
 
 
 def _failure(stage: str, error: Exception) -> Failure:

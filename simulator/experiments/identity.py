@@ -18,8 +18,10 @@ from typing import Any
 from devices.catalogue import profile_file
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
+from simulator.scenario.streaming_spec import SyntheticNetwork
 from simulator.serving.engines import engine_file, load_engine
 from simulator.serving.models import model_file
+from simulator.streaming.synthetic_trace import cellular_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,10 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
         return [without_places(item) for item in data] if isinstance(data, list | tuple) else data
 
     def read(path: str) -> str:
-        named[path] = _digest(resolve(path))
+        place = resolve(path)
+        parts = sorted(place.iterdir()) if place.is_dir() else [place]
+        digests = [_digest(part) for part in parts if part.is_file()]
+        named[path] = digests[0] if len(parts) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
         return named[path]
 
     inputs = {
@@ -83,7 +88,16 @@ def catalogue_files(scenario: Scenario) -> dict[str, Traversable]:
 def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Traversable]]:
     for profile in (it.profile for section in (scenario.devices, scenario.links) for it in section.values()):
         yield f"devices/catalog/{profile}.yaml", profile_file(profile)
-    for service in scenario.services.values():
+    for device in scenario.devices.values():
+        if device.phone is None:
+            continue
+        if isinstance(device.phone.wwan, SyntheticNetwork):
+            like = device.phone.wwan.like
+            yield f"simulator/streaming/catalog/cellular/{like}.yaml", cellular_file(like)
+        if device.phone.npu is not None:
+            soc = device.phone.npu.soc
+            yield f"devices/catalog/{soc}.yaml", profile_file(soc)
+    for service in scenario.llm_services.values():
         engine = load_engine(service.engine).name
         yield f"simulator/serving/catalog/models/{service.model}.yaml", model_file(service.model)
         yield f"simulator/serving/catalog/engines/{engine}.yaml", engine_file(engine)

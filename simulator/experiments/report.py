@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from simulator.experiments.comparison import Comparison, Variant
 from simulator.experiments.statistics import Estimate
 from simulator.experiments.tables import Figures, Group, figure_tables
+from simulator.scenario.streaming_spec import StreamingService
 
 LATENCY_COLUMNS = {
     "TTFT": ("ttft_s", ("mean", "p50", "p90", "p99")),
@@ -25,8 +27,9 @@ def comparison_text(comparison: Comparison) -> str:
     if shown:
         labels = [variant.label or comparison.name for variant in shown]
         rows = [variant.statistics for variant in shown]
-        for service in shown[0].scenario.services:
-            parts.append(_service(service, shown, labels, rows, comparison))
+        for name, service in shown[0].scenario.services.items():
+            streams = isinstance(service, StreamingService)
+            parts.append((_streaming if streams else _service)(name, shown, labels, rows, comparison))
         parts.append("\n".join(("Devices", _devices(labels, rows, _corner(comparison), comparison))))
         if comparison.replications > 1:
             parts.append(
@@ -92,14 +95,93 @@ def _service(
     )
 
 
+def _streaming(
+    service: str, shown: Sequence[Variant], labels: Sequence[str], rows: Sequence[Row], comparison: Comparison
+) -> str:
+    prefix = f"services.{service}."
+    column = _column_of(rows, comparison)
+    bound = [column("bound", f"{prefix}qoe.upper_bound")] if _known(rows, f"{prefix}qoe.upper_bound") else []
+    quality = [
+        Group(
+            "QoE per chunk",
+            [*(column(it, f"{prefix}qoe.{it}") for it in ("mean", "p50")), *bound],
+        ),
+        Group("stalls", [column(it, f"{prefix}rebuffer_s.{it}", "s") for it in ("mean", "p90")]),
+        Group("start-up", [column("mean", f"{prefix}startup_s.mean", "s")]),
+        Group(
+            "kbit/s",
+            [
+                column("nominal", f"{prefix}bitrate_kbps.mean"),
+                column("as seen", f"{prefix}effective_kbps.mean"),
+            ],
+        ),
+        Group("chunks", [column("with SR", f"{prefix}sr_share", "share")]),
+        Group("viewers", [column("saw all", f"{prefix}viewers.complete")]),
+    ]
+    energy = f"{prefix}energy_per_phone_j."
+    components = [
+        path for path in rows[0] if path.startswith(f"{energy}components.") and _known(rows, path, above=0.0)
+    ]
+    spent = [
+        Group(
+            "energy per phone",
+            [
+                column("mean", f"{energy}mean", "J"),
+                *(column(path.rpartition(".")[2], path, "J") for path in components),
+            ],
+        ),
+        Group("fairness", [column("Jain", f"{prefix}energy_fairness")]),
+        Group("battery left", [column("least", f"{prefix}battery_share.least", "share")]),
+    ]
+    corner = _corner(comparison)
+    return "\n".join(
+        (
+            f"Service {service}: {_who(service, shown)}",
+            figure_tables(labels, quality, corner),
+            figure_tables(labels, spent, corner),
+        )
+    )
+
+
+def _known(rows: Sequence[Row], path: str, above: float = -math.inf) -> bool:
+    """Whether a figure is known, and above a value, in any variant."""
+    return any((it := row.get(path)) is not None and it.mean is not None and it.mean > above for row in rows)
+
+
+def _who(service: str, shown: Sequence[Variant]) -> str:
+    """Say who watches what, where the variants agree."""
+
+    def phones(variant: Variant) -> str:
+        devices = [
+            variant.scenario.devices[name] for name in variant.scenario.streaming_services[service].phones
+        ]
+        return " + ".join(
+            f"{device.count}x {device.profile}" if (device.count or 1) > 1 else device.profile
+            for device in devices
+        )
+
+    def sessions(variant: Variant) -> str:
+        number = variant.scenario.videos[service][1].sessions
+        return f"{number} sessions" if number > 1 else "one session"
+
+    return _agreed(shown, (phones, sessions))
+
+
 def _what(service: str, shown: Sequence[Variant]) -> str:
     """Say what serves, where the variants agree."""
-    parts: list[str] = []
-    attributes: tuple[Callable[[Variant], str], ...] = (
-        lambda it: it.scenario.services[service].model,
-        lambda it: it.scenario.devices[it.scenario.services[service].gpus].profile,
-        lambda it: it.scenario.services[service].engine,
+    return _agreed(
+        shown,
+        (
+            lambda it: it.scenario.llm_services[service].model,
+            lambda it: it.scenario.devices[it.scenario.llm_services[service].gpus].profile,
+            lambda it: it.scenario.llm_services[service].engine,
+        ),
     )
+
+
+def _agreed(shown: Sequence[Variant], attributes: Sequence[Callable[[Variant], str]]) -> str:
+    """Return what all variants have in common."""
+    parts: list[str] = []
     for attribute in attributes:
         values = {attribute(variant) for variant in shown}
         parts += values if len(values) == 1 else []
@@ -137,8 +219,21 @@ def _differences(shown: Sequence[Variant], comparison: Comparison) -> str:
     others = shown[1:]
     rows = [comparison.differences(variant) for variant in others]
     groups = []
-    for service in shown[0].scenario.services:
+    for service, spec in shown[0].scenario.services.items():
         several = f"{service} " if len(shown[0].scenario.services) > 1 else ""
+        if isinstance(spec, StreamingService):
+            groups += [
+                Group(
+                    several + title,
+                    [_figures(rows, "mean", f"services.{service}.{path}", unit, intervals=True, signed=True)],
+                )
+                for title, path, unit in (
+                    ("QoE per chunk", "qoe.mean", ""),
+                    ("stalls", "rebuffer_s.mean", "s"),
+                    ("energy per phone", "energy_per_phone_j.mean", "J"),
+                )
+            ]
+            continue
         statistics = ("mean",) if comparison.replications == 1 else ("mean", "p99")
         for title, metric in (("TTFT", "ttft_s"), ("E2E", "e2e_s")):
             paths = {statistic: f"services.{service}.{metric}.{statistic}" for statistic in statistics}
@@ -158,7 +253,7 @@ def _differences(shown: Sequence[Variant], comparison: Comparison) -> str:
         how = f"over {comparison.replications} replications with common random numbers"
     else:
         how = (
-            "per request that both completed.\n± is half the 95 % interval by batch means over the requests "
+            "per request that both completed, or per viewer.\n± is half the 95 % interval by batch means over them "
             "in order of arrival, not over\nreplications (--replications gives those)"
         )
     table = figure_tables([variant.label for variant in others], groups, _corner(comparison))

@@ -8,13 +8,18 @@
     The scenario with every default written out.
 ``summary.json``
     The summary as `hetsim run --json` prints it.
-``requests.parquet``
-    One row per request of all services (column ``service``); a tier's columns are null where the service
-    lacks that tier.
-``devices.parquet``
-    One row per run of engine steps: service, device, replica, from when to when, energy and more.
 ``totals.parquet``
     One row per device: busy time, energy and bytes over the whole run.
+``requests.parquet``
+    With LLM services: one row per request of all of them (column ``service``); a tier's columns are null where the
+    service lacks that tier.
+``devices.parquet``
+    With LLM services: one row per run of engine steps: service, device, replica, from when to when, energy and more.
+``viewers.parquet``
+    With streaming services: one row per session and phone: QoE, stalls, bitrate, energy by component.
+``chunks.parquet``, ``viewing.parquet``, ``phones.parquet``
+    With streaming services: one row per chunk and phone that finished it (times of every stage); per viewer and chunk
+    (when it played, how long it stalled); per phone and second (power, temperature, battery, buffer).
 
 A failed run has a manifest, whose ``failure`` tells stage, type, message and traceback, and its scenario.
 """
@@ -37,9 +42,13 @@ from simulator import __version__
 from simulator.experiments.folders import whole_folder
 from simulator.experiments.identity import Identity
 from simulator.experiments.run_tables import (
+    CHUNKS,
     DEVICES,
+    PHONES,
     REQUESTS,
     TOTALS,
+    VIEWERS,
+    VIEWING,
     device_totals,
     service_rows,
     write_tables,
@@ -49,6 +58,7 @@ from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
 from simulator.serving.build import INTERVALS
 from simulator.serving.service import request_schema
+from simulator.streaming.viewing import VIEWER_COLUMNS
 from simulator.world import RunResult
 
 if TYPE_CHECKING:
@@ -205,13 +215,33 @@ class StoredRun:
         return self._frame(DEVICES)
 
     @cached_property
+    def viewers(self) -> pandas.DataFrame:
+        """One row per session and phone (see `simulator.streaming.viewing.VIEWER_COLUMNS`)."""
+        return self._frame(VIEWERS)
+
+    @cached_property
+    def chunks(self) -> pandas.DataFrame:
+        """One row per chunk and phone that finished it (see `simulator.streaming.group.records.CHUNK_COLUMNS`)."""
+        return self._frame(CHUNKS)
+
+    @cached_property
+    def viewing(self) -> pandas.DataFrame:
+        """One row per viewer and chunk (see `simulator.streaming.group.records.VIEWING_COLUMNS`)."""
+        return self._frame(VIEWING)
+
+    @cached_property
+    def phones(self) -> pandas.DataFrame:
+        """One row per phone and interval (see `simulator.streaming.group.records.PHONE_COLUMNS`)."""
+        return self._frame(PHONES)
+
+    @cached_property
     def totals(self) -> pandas.DataFrame:
         """One row per device: busy_s, energy_j, read_bytes, written_bytes."""
         return self._frame(TOTALS)
 
     def result(self) -> RunResult:
         """Return the run as it was before it was stored: what was computed from it can be computed again."""
-        services = self.scenario.services
+        services = self.scenario.llm_services
         return RunResult(
             scenario=self.scenario,
             seed=self.manifest["seed"],
@@ -226,6 +256,10 @@ class StoredRun:
             else {},
             devices=device_totals(self.totals),
             notes=tuple(self.manifest["notes"]),
+            viewers={
+                name: service_rows(self.viewers, name, VIEWER_COLUMNS)
+                for name in self.scenario.streaming_services
+            },
         )
 
     def recomputed_summary(self) -> dict[str, Any]:

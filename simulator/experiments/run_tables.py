@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,15 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
+    from simulator.streaming.group import GroupResult
+
 REQUESTS = "requests.parquet"
 DEVICES = "devices.parquet"
 TOTALS = "totals.parquet"
+VIEWERS = "viewers.parquet"
+CHUNKS = "chunks.parquet"
+VIEWING = "viewing.parquet"
+PHONES = "phones.parquet"
 
 
 def write_tables(folder: Path, result: RunResult) -> None:
@@ -24,7 +31,7 @@ def write_tables(folder: Path, result: RunResult) -> None:
     import pyarrow  # noqa: PLC0415 (slow import)
     from pyarrow import parquet  # noqa: PLC0415
 
-    services = result.scenario.services
+    services = result.scenario.llm_services
     requests = [_labelled(table, service=name) for name, table in result.requests.items()]
     intervals = [
         _labelled(table, service=name, device=services[name].gpus) for name, table in result.intervals.items()
@@ -32,22 +39,51 @@ def write_tables(folder: Path, result: RunResult) -> None:
     totals = pyarrow.Table.from_pylist(
         [{"device": name, **asdict(it)} for name, it in result.devices.items()]
     )
-    for file, table in (
-        (REQUESTS, pyarrow.concat_tables(requests, promote_options="default")),
-        (DEVICES, pyarrow.concat_tables(intervals)),
-        (TOTALS, totals),
-    ):
+    files = {TOTALS: totals}
+    if requests:
+        files[REQUESTS] = pyarrow.concat_tables(requests, promote_options="default")
+        files[DEVICES] = pyarrow.concat_tables(intervals)
+    if result.viewers:
+        files[VIEWERS] = _several([_labelled(it, service=name) for name, it in result.viewers.items()])
+        sessions = [
+            (name, number, session)
+            for name, several in result.sessions.items()
+            for number, session in enumerate(several)
+        ]
+        for file, table_of in _OF_SESSION.items():
+            files[file] = _several(
+                [_labelled(table_of(it), service=name, session=number) for name, number, it in sessions]
+            )
+    for file, table in files.items():
         parquet.write_table(table, folder / file)
 
 
-def _labelled(table: Table, **labels: str) -> pyarrow.Table:
+_OF_SESSION: Mapping[str, Callable[[GroupResult], Table]] = {
+    CHUNKS: lambda session: session.chunks,
+    VIEWING: lambda session: session.viewing,
+    PHONES: lambda session: session.intervals,
+}
+"""Tables of every session of a streaming service, by file."""
+
+
+def _several(tables: list[pyarrow.Table]) -> pyarrow.Table:
+    import pyarrow  # noqa: PLC0415 (slow import)
+
+    return pyarrow.concat_tables(tables).unify_dictionaries()
+
+
+def _labelled(table: Table, **labels: str | int) -> pyarrow.Table:
     """Return the rows with leading columns that say the same everywhere."""
     import pyarrow  # noqa: PLC0415 (slow import)
 
     arrow = table.to_arrow()
-    for name, text in reversed(labels.items()):
-        codes = pyarrow.array([0] * len(table), pyarrow.int32())
-        arrow = arrow.add_column(0, name, pyarrow.DictionaryArray.from_arrays(codes, [text]))
+    for name, label in reversed(labels.items()):
+        if isinstance(label, str):
+            codes = pyarrow.array([0] * len(table), pyarrow.int32())
+            column = pyarrow.DictionaryArray.from_arrays(codes, [label])
+        else:
+            column = pyarrow.array([label] * len(table), pyarrow.int32())
+        arrow = arrow.add_column(0, name, column)
     return arrow
 
 

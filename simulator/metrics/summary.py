@@ -13,6 +13,18 @@ Hit rate of a tier
     memory. A tier counts only what no faster one held. Found is not loaded: compute_only finds and computes.
 Busy share
     GPU time in engine steps over GPU time in all.
+
+Of a streaming service, over the viewers of all its sessions:
+
+QoE
+    Figure ``oasis`` of `simulator.streaming.qoe` per segment: effective bitrate in Mbit/s - 4.3 per second of stall -
+    changes; ``figures`` are the means of all definitions that are known for the ladder. Start-up is in none of them.
+Rebuffering
+    Seconds for which playback stood still after it had begun.
+Bitrate, effective bitrate
+    Mean nominal bitrate of what was downloaded for the viewer; the same as it looks after super-resolution.
+Energy
+    Per phone and session, by component; fairness is Jain's index of the phones of a session, averaged over sessions.
 """
 
 from __future__ import annotations
@@ -23,6 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.core import Table
+from simulator.metrics.distribution import distribution
+from simulator.metrics.viewers import summarize_viewers
+from simulator.scenario.streaming_spec import StreamingService
 
 if TYPE_CHECKING:
     from simulator.world import RunResult
@@ -48,23 +63,17 @@ def latency_columns(requests: Table) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def distribution(values: NDArray[np.float64]) -> dict[str, float | None]:
-    """Return mean, p50, p90 and p99 (linear interpolation); None where there are no values."""
-    if not len(values):
-        return {"mean": None, "p50": None, "p90": None, "p99": None}
-    p50, p90, p99 = np.quantile(values, (0.5, 0.9, 0.99))
-    return {"mean": float(values.mean()), "p50": float(p50), "p90": float(p90), "p99": float(p99)}
-
-
 def summarize(result: RunResult) -> dict[str, Any]:
     """Return the summary of a run as plain data, ready for JSON."""
     scenario = result.scenario
-    services = {}
+    services: dict[str, Any] = {}
     for name, service in scenario.services.items():
-        table = result.requests[name]
+        if isinstance(service, StreamingService):
+            services[name] = {"kind": service.kind, **summarize_viewers(result.viewers[name])}
+            continue
         services[name] = {
             "kind": service.kind,
-            **_service(table, list(service.kv_tiers)),
+            **_service(result.requests[name], list(service.kv_tiers)),
             "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
         }
     return {
@@ -79,7 +88,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
                 "busy_share": _share(totals.busy_s, result.simulated_s),
             }
             for name, totals in result.devices.items()
-            if any(name in service.kv_tiers for service in scenario.services.values())
+            if any(name in service.kv_tiers for service in scenario.llm_services.values())
         },
         "energy_j": {
             "total": sum(totals.energy_j for totals in result.devices.values()),

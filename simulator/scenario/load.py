@@ -108,11 +108,18 @@ def _record(instance: Any) -> dict[str, Any]:
     }
 
 
-def _plain(annotation: Any, value: Any) -> Any:
+def _plain(annotation: Any, value: Any) -> Any:  # noqa: PLR0911 (one per sort of value)
     choice = shapes.choice_of(annotation)
     if choice is not None and choice.policy:
         name = next(tag for tag, member in choice.members.items() if type(value) is member)
         return {choice.key: name, **_record(value)}
+    if (
+        choice is not None
+        and value is not None
+        and set(choice.members) > {"null"}
+        and len(choice.members) == 2
+    ):
+        return _plain(next(member for tag, member in choice.members.items() if tag != "null"), value)
     if is_dataclass(value):
         return _record(value)
     if isinstance(value, dict):

@@ -18,12 +18,19 @@ from devices.quantity import nearest
 from devices.sourced import unknown_name
 from simulator.serving.engines import engine_names
 from simulator.serving.models import model_names
+from simulator.streaming.networks import is_network, network_names
+from simulator.streaming.synthetic_trace import cellular_names
 
 _SECTIONS = ("devices", "links", "services", "workloads")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _SCENARIO_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-_ONLY_GPU = ("memory",)
-_ONLY_STORAGE = ("capacity", "bandwidth", "write_bandwidth", "latency", "link")
+_ONLY = {
+    "gpu": ("memory",),
+    "storage": ("capacity", "bandwidth", "write_bandwidth", "latency", "link"),
+    "phone": ("phone",),
+}
+"""Keys of a device that apply to one kind alone."""
+_ARTICLES = {"gpu": "a GPU", "storage": "a storage device", "phone": "a phone"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +83,34 @@ def _user_names(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _device(data: Mapping[str, Any], path: Path_, device: Mapping[str, Any]) -> Iterator[Problem]:
     profile = device.get("profile")
-    yield from _profile((*path, "profile"), profile, ("gpu", "storage"))
+    yield from _profile((*path, "profile"), profile, tuple(_ONLY))
     kind = _kind(profile)
-    if kind in ("gpu", "storage"):
-        article, foreign = ("a GPU", _ONLY_STORAGE) if kind == "gpu" else ("a storage device", _ONLY_GPU)
-        for key in foreign:
+    if kind in _ONLY:
+        for key in (key for other, keys in _ONLY.items() if other != kind for key in keys):
             if device.get(key) is not None:
-                yield Problem((*path, key), f"does not apply to {article} ({profile})", key=True)
+                yield Problem((*path, key), f"does not apply to {_ARTICLES[kind]} ({profile})", key=True)
     yield from _entry(data, (*path, "link"), device.get("link"), "links")
+    phone = device.get("phone")
+    if isinstance(phone, dict):
+        yield from _phone((*path, "phone"), phone)
+
+
+def _phone(path: Path_, phone: Mapping[str, Any]) -> Iterator[Problem]:
+    wwan = phone.get("wwan")
+    like = wwan.get("like") if isinstance(wwan, dict) else None
+    if isinstance(like, str) and like not in cellular_names():
+        message = unknown_name("network", like, cellular_names(), "hetsim list networks")
+        yield Problem((*path, "wwan", "like"), message)
+    if isinstance(npu := phone.get("npu"), dict):
+        yield from _profile((*path, "npu", "soc"), npu.get("soc"), ("soc",))
+        if isinstance(network := npu.get("network"), str) and not is_network(network):
+            message = unknown_name("SR network", network, network_names())
+            yield Problem((*path, "npu", "network"), message)
 
 
 def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _devices_of(data, (*path, "phones"), service.get("phones"), "phone")
+    yield from _devices_of(data, (*path, "kv_tiers"), service.get("kv_tiers"), "storage")
     model, engine = service.get("model"), service.get("engine")
     if isinstance(model, str) and model not in model_names():
         yield Problem((*path, "model"), unknown_name("model", model, model_names(), "hetsim list models"))
@@ -94,14 +118,16 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield Problem((*path, "engine"), unknown_name("engine", engine, engine_names()))
     yield from _entry(data, (*path, "gpus"), service.get("gpus"), "devices")
     yield from _of_kind(data, (*path, "gpus"), service.get("gpus"), "gpu")
-    written = service.get("kv_tiers")
-    tiers = written if isinstance(written, list) else []
-    for i, tier in enumerate(tiers):
-        place = (*path, "kv_tiers", i)
-        yield from _entry(data, place, tier, "devices")
-        yield from _of_kind(data, place, tier, "storage")
-        if tier in tiers[:i]:
-            yield Problem(place, f"{tier!r} is listed twice")
+
+
+def _devices_of(data: Mapping[str, Any], path: Path_, written: Any, kind: str) -> Iterator[Problem]:
+    """Check a list of devices of one kind."""
+    names = written if isinstance(written, list) else []
+    for i, name in enumerate(names):
+        yield from _entry(data, (*path, i), name, "devices")
+        yield from _of_kind(data, (*path, i), name, kind)
+        if name in names[:i]:
+            yield Problem((*path, i), f"{name!r} is listed twice")
 
 
 def _workload(data: Mapping[str, Any], path: Path_, workload: Mapping[str, Any]) -> Iterator[Problem]:
@@ -110,6 +136,10 @@ def _workload(data: Mapping[str, Any], path: Path_, workload: Mapping[str, Any])
     tier = stored.get("tier") if isinstance(stored, dict) else None
     name = str(workload.get("service"))
     service = dict(_entries(data, "services")).get(name)
+    if service is not None and isinstance(trace := workload.get("trace"), str):
+        takes = "video" if service.get("kind") == "streaming" else "requests"
+        if (trace == "video") is not (takes == "video"):
+            yield Problem((*path, "service"), f"{name!r} takes {takes}, not what a {trace!r} workload gives")
     if isinstance(tier, str) and service is not None:
         tiers = _texts(service.get("kv_tiers"))
         if tier not in tiers:
@@ -120,9 +150,15 @@ def _workload(data: Mapping[str, Any], path: Path_, workload: Mapping[str, Any])
 
 
 def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
+    asked = [workload.get("service") for _, workload in _entries(data, "workloads")]
+    for name, service in _entries(data, "services"):
+        if service.get("kind") == "streaming" and name not in asked:
+            yield Problem(("services", name), "no workload gives it a video", key=True)
     services = [service for _, service in _entries(data, "services")]
     used = {service.get("gpus") for service in services if isinstance(service.get("gpus"), str)}
-    used.update(tier for service in services for tier in _texts(service.get("kv_tiers")))
+    used.update(
+        tier for service in services for key in ("kv_tiers", "phones") for tier in _texts(service.get(key))
+    )
     links = {
         device.get("link") for _, device in _entries(data, "devices") if isinstance(device.get("link"), str)
     }
@@ -145,7 +181,12 @@ def check_files(data: Any, resolve: Callable[[str], Path]) -> Iterator[Problem]:
         for name, entry in _entries(data, section):
             if isinstance(bandwidth := entry.get("bandwidth"), dict):
                 places.append(((section, name, "bandwidth", "path"), bandwidth.get("path")))
+    for name, device in _entries(data, "devices"):
+        if isinstance(phone := device.get("phone"), dict) and isinstance(wwan := phone.get("wwan"), dict):
+            places.append((("devices", name, "phone", "wwan", "path"), wwan.get("path")))
     for place, path in places:
+        if place[-2] == "wwan" and isinstance(path, str) and _is_folder(resolve(path)):
+            continue  # its files are the traces
         if isinstance(path, str) and not _is_file(resolve(path)):
             folder = resolve(str(Path(path).parent))
             near = (

@@ -20,6 +20,8 @@ from simulator.scenario.spec import (
     LlmService,
     Scenario,
 )
+from simulator.scenario.streaming_relations import check_streaming
+from simulator.scenario.streaming_spec import StreamingService
 from simulator.scenario.validation import validate
 from simulator.serving.models import load_model, model_names
 from simulator.workloads.spec import WorkloadSpec
@@ -36,7 +38,7 @@ class Parts:
     """Devices by name."""
     links: Mapping[str, LinkSpec]
     """Links by name."""
-    services: Mapping[str, LlmService]
+    services: Mapping[str, LlmService | StreamingService]
     """Services by name."""
     workloads: Mapping[str, WorkloadSpec]
     """Workloads by name."""
@@ -71,6 +73,9 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
         for name, entry in entries.items():
             yield from _bandwidth((section, name, "bandwidth"), entry.bandwidth)
     for name, service in parts.services.items():
+        if isinstance(service, StreamingService):
+            yield from check_streaming(name, service, parts.devices, parts.workloads)
+            continue
         yield from _parallelism(("services", name), service)
         device = parts.devices.get(service.gpus)
         if device is not None and _is_gpu(device):
@@ -142,7 +147,11 @@ def _gpu_count(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator
 def _shared_gpus(parts: Parts) -> Iterator[Problem]:
     """Services on the same GPUs must say how many each takes: otherwise each would take them all."""
     for name, device in parts.devices.items():
-        users = {user: service for user, service in parts.services.items() if service.gpus == name}
+        users = {
+            user: service
+            for user, service in parts.services.items()
+            if isinstance(service, LlmService) and service.gpus == name
+        }
         if device.count is None or len(users) < 2:
             continue
         for user, service in users.items():

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from devices.quantity import Bytes, BytesPerSecond, Count, NonNegativeCount, Ratio, Seconds
+from devices.quantity import Bytes, BytesPerSecond, Count, NonNegativeCount, Ratio, Seconds, Tagged
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.kv_loading.compute_only import ComputeOnly
 from simulator.policies.registry import PolicyOf
 from simulator.policies.routing.round_robin import RoundRobin
-from simulator.workloads.spec import WorkloadSpec
+from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
+from simulator.workloads.spec import RequestSpec, VideoWorkload, WorkloadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class DeviceSpec:
     profile: str
     """Name in the device catalogue (`hetsim list devices`)."""
     count: Count | None = None
-    """How many GPUs; None: as many as the services need. For a storage device: drives striped together."""
+    """How many GPUs; None: as many as the services need. For a storage device: drives striped together. For phones:
+    how many alike; None: one."""
     memory: Bytes | None = None
     """GPUs: memory capacity instead of the profile's."""
     capacity: Bytes | None = None
@@ -65,6 +67,8 @@ class DeviceSpec:
     """Storage: delay before the first byte of a transfer instead of the profile's."""
     link: str | None = None
     """Storage: name of the link that every transfer crosses and shares with the other devices behind it."""
+    phone: PhoneSpec | None = None
+    """Phones: network, battery, place, and when they are there; None: the defaults, with no network of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ class LlmService:
     """The exchangeable decisions."""
 
 
-ServiceSpec = LlmService
+ServiceSpec = Annotated[LlmService | StreamingService, Tagged("kind")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +169,25 @@ class Scenario:
     """One or two sentences on what the scenario is for."""
     record_intervals: bool = True
     """Keep one row per run of engine steps (queue, KV occupancy, energy over time)."""
+
+    @property
+    def llm_services(self) -> dict[str, LlmService]:
+        """Services of kind llm by name."""
+        return {name: it for name, it in self.services.items() if isinstance(it, LlmService)}
+
+    @property
+    def streaming_services(self) -> dict[str, StreamingService]:
+        """Services of kind streaming by name."""
+        return {name: it for name, it in self.services.items() if isinstance(it, StreamingService)}
+
+    @property
+    def request_workloads(self) -> dict[str, RequestSpec]:
+        """Workloads of requests by name."""
+        return {name: it for name, it in self.workloads.items() if not isinstance(it, VideoWorkload)}
+
+    @property
+    def videos(self) -> dict[str, tuple[str, VideoWorkload]]:
+        """By streaming service: the name of its workload, and the workload."""
+        return {
+            it.service: (name, it) for name, it in self.workloads.items() if isinstance(it, VideoWorkload)
+        }

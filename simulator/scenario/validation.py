@@ -19,7 +19,7 @@ from pydantic_core import core_schema as core
 
 from devices.document import Document, Path_
 from devices.errors import Fault
-from devices.quantity import nearest, shown
+from devices.quantity import Quantity, nearest, shown
 from devices.sourced import unknown_name
 from simulator.policies.registry import DECISIONS, policies
 from simulator.scenario import shapes
@@ -59,6 +59,10 @@ def core_schema(annotation: Any) -> CoreSchema:
     return core.definitions_schema(schema, list(builder.definitions.values()))
 
 
+_ANY_WHOLE = Quantity("", low=-1e12, high=1e12, whole=True)
+"""What a policy's parameter of type `int` may be; `Count` and its kin say it more sharply."""
+
+
 class _Builder:
     """Builds core schemas; dataclasses go into `definitions`, each once."""
 
@@ -81,6 +85,7 @@ class _Builder:
         plain: dict[Any, CoreSchema] = {
             str: core.str_schema(strict=True),
             bool: core.bool_schema(strict=True),
+            int: core.no_info_plain_validator_function(_ANY_WHOLE.parse, metadata={"quantity": _ANY_WHOLE}),
             float: core.no_info_plain_validator_function(_number, metadata={"number": True}),
             type(None): core.none_schema(),
         }

@@ -14,8 +14,10 @@ Kept, in the words of `simulator.streaming.group`:
 - a chunk plays no sooner than after its own download, decoding, SR and encoding; playback stalls in between.
 
 Left out: the WLAN (it costs nothing), heat, batteries, phones that come late or go (all are there throughout),
-the order
-of work inside such a stretch, latencies but for one per chunk, and what a decision could not know.
+the order of work inside such a stretch, latencies but for one per chunk, and what a decision could not know.
+
+Play times are those of whoever is first to play a chunk, for that one paces the downloads. A viewer whose start came
+some seconds later has that much more in its buffer: it can stall that much less, and no less than that.
 """
 
 from __future__ import annotations
@@ -56,13 +58,19 @@ class UpperBound:
     """What no viewer who is there from beginning to end can exceed."""
 
     qoe: float
-    """Linear QoE per chunk, Mbit/s: `Qoe.per_segment` of the figure ``oasis``."""
+    """Linear QoE per chunk, Mbit/s: `Qoe.per_segment` of the figure ``oasis``; of one who is the first to play."""
     method: Literal["milp", "lp"]
     """Whether combinations and phones were whole; else shares of them, which makes the bound less sharp."""
     closed: bool
     """Whether the solver came to the end; else this is the bound when its time was up, which holds as well."""
     plan: tuple[PlannedChunk, ...]
     """A schedule that the relaxation allows, if one with whole chunks was found; else empty."""
+    per_later_s: float
+    """What a second's later start may save in stalls, Mbit/s."""
+
+    def of_viewer(self, later_s: float) -> float:
+        """Return the bound for a viewer who began to play `later_s` after the first one."""
+        return self.qoe + self.per_later_s * later_s
 
 
 def upper_bound(
@@ -77,6 +85,8 @@ def upper_bound(
 ) -> UpperBound:
     """Return a bound on the linear QoE of every viewer who takes part from the start to the end.
 
+    It is that of the first to play; see `UpperBound.of_viewer` for the others.
+
     Parameters
     ----------
     group
@@ -85,8 +95,8 @@ def upper_bound(
         Whether chunks without SR are allowed. Without them the bound holds for policies that always use SR, and for
         these it is sharper.
     startup_s
-        Latest start of playback. The longer playback waits, the more may be prepared, up to the buffer cap: the bound
-        holds for sessions that have started by then.
+        Latest start of the first to play. The longer playback waits, the more may be prepared, up to the buffer cap:
+        the bound holds for sessions that have started by then.
     stall_per_s
         What a second of stall costs, in Mbit/s of one chunk.
     change
@@ -114,6 +124,7 @@ def upper_bound(
         method="milp" if whole else "lp",
         closed=solution.closed,
         plan=schedule.plan(solution.values) if whole and solution.values is not None else (),
+        per_later_s=stall,
     )
 
 

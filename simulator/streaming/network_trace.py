@@ -97,6 +97,27 @@ class NetworkTrace:
         """Return when `bits` have passed since `start_s` with the whole bandwidth to themselves, in s."""
         return self.bandwidth.time_for(start_s, bits / 8.0)
 
+    def starting_at(self, start_s: float) -> NetworkTrace:
+        """Return the trace whose time 0 is `start_s` of this one; it repeats all the same."""
+        start_s %= self.duration_s
+        index = bisect_right(self._starts_s, start_s) - 1
+        into_s = start_s - self._starts_s[index]
+        if not into_s and not index:
+            return self
+        order = [*range(index, len(self.durations_s)), *range(index)]
+        durations_s = [self.durations_s[place] for place in order]
+        durations_s[0] -= into_s
+        if into_s:
+            order.append(index)
+            durations_s.append(into_s)
+        return NetworkTrace(
+            self.name,
+            tuple(durations_s),
+            tuple(self.bandwidths_bps[place] for place in order),
+            tuple(self.latencies_s[place] for place in order),
+            self.notes,
+        )
+
     def scaled(self, factor: float) -> NetworkTrace:
         """Return the trace with every bandwidth times `factor`.
 

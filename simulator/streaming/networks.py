@@ -101,6 +101,11 @@ def network_names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
+def is_network(name: str) -> bool:
+    """Return whether `load_network` knows a name."""
+    return name in network_names() or _EDSR.fullmatch(name) is not None
+
+
 @cache
 def load_network(name: str, scale: int) -> Network:
     """Return a network at one scale.

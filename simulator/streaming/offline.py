@@ -2,7 +2,8 @@
 
 No rule does better under the same figure. The search (`simulator.streaming.offline_search`) drops only what cannot be
 the best and merges only upwards, so what it returns is an upper bound of every session, rules that wait before
-requests included; playing its plans gives a session that is reached. A pass with a finer grid brings both together,
+requests included (but for a wait before the first one where start-up is free: it would choose another network);
+playing its plans gives a session that is reached. A pass with a finer grid brings both together,
 until they are as close as asked for, or the labels are used up. `Optimum.gap` says how close they came.
 
 One pass costs O(segments * levels * labels * log labels). How many labels there are depends on the trace: a few
@@ -22,7 +23,7 @@ from simulator.policies.abr.bba import Bba
 from simulator.policies.abr.fixed import Fixed
 from simulator.policies.abr.robust_mpc import RobustMpc
 from simulator.streaming.network_trace import NetworkTrace
-from simulator.streaming.offline_search import Clock, Network, Problem, ToGo, search
+from simulator.streaming.offline_search import Clock, Latency, Network, Problem, ToGo, search
 from simulator.streaming.player import Player, Session
 from simulator.streaming.qoe import PlayedSession, QoeFigure, figure
 from simulator.streaming.video import Video
@@ -35,9 +36,6 @@ _GRID_STEPS = (4.0, 1.0, 1 / 4, 1 / 16, 1 / 64, 1e-8)
 
 _LEVELS = 6
 """Levels of the ladder for which `offline_optimum` states its work."""
-
-_NO_TIME_S = 1e-12
-"""Stands for a latency of 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +145,7 @@ def _problem(video: Video, trace: NetworkTrace, target: QoeFigure, player: Playe
     sizes_bits = np.array(video.sizes_bits)
     latency = None
     if player.rtt_s is None and any(trace.latencies_s):
-        latency = Clock(
-            trace.durations_s, [1.0 / max(latency_s, _NO_TIME_S) for latency_s in trace.latencies_s]
-        )
+        latency = Latency(trace.durations_s, trace.latencies_s)
     bandwidths_bps = np.array(trace.bandwidths_bps) * player.payload_share
     first = player.first_level
     return Problem(

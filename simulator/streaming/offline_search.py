@@ -34,6 +34,9 @@ _SLACK_BITS = 1e-2
 _SLACK = 1e-13
 """Bits, and share of all bits since the trace began, that rounding may hide: never waited for."""
 
+_LEAST_LATENCY_S = 1e-6
+"""Shorter latencies count as none."""
+
 ROUNDING = 1e-6
 """Error of a value per segment that comes from telling labels apart in floating point."""
 
@@ -82,14 +85,46 @@ class Clock:
         )
 
 
+class Latency:
+    """Latency of requests by periods that repeat; for arrays of times.
+
+    It is told from an integral of 1 / latency, in which a period without latency would drown all others: where one of
+    those begins, requests under way are answered at once.
+
+    Parameters
+    ----------
+    durations_s, latencies_s
+        Length of each period in s, and the latency in it in s; less than a microsecond counts as none.
+    """
+
+    def __init__(self, durations_s: Sequence[float], latencies_s: Sequence[float]) -> None:
+        latencies = np.asarray(latencies_s, np.float64)
+        self._none = latencies < _LEAST_LATENCY_S
+        self._shares = Clock(durations_s, (1.0 / np.where(self._none, 1.0, latencies)).tolist())
+        self._ends_s = np.cumsum(durations_s)
+        starts_s = np.concatenate(([0.0], self._ends_s[:-1]))[self._none]
+        self._starts_s = np.append(starts_s, self._ends_s[-1] + starts_s[:1])  # of those without latency
+
+    def passed(self, request_s: Floats) -> Floats:
+        """Return when the first byte of a request made at `request_s` arrives, in s."""
+        first_byte_s = np.maximum(self._shares.reaches(self._shares.at(request_s) + 1.0), request_s)
+        if not self._none.any():
+            return first_byte_s
+        cycle_s = np.floor(request_s / self._ends_s[-1]) * self._ends_s[-1]
+        rest_s = request_s - cycle_s
+        period = np.minimum(np.searchsorted(self._ends_s, rest_s, side="right"), len(self._ends_s) - 1)
+        next_s = cycle_s + self._starts_s[np.searchsorted(self._starts_s[:-1], rest_s)]
+        return np.where(self._none[period], request_s, np.minimum(first_byte_s, next_s))
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """A trace as the search asks it. Times are in s since the session began."""
 
     bits: Clock
     """Integral of bandwidth."""
-    latency: Clock | None
-    """Integral of 1 / latency; None: nothing to wait for."""
+    latency: Latency | None
+    """None: nothing to wait for."""
     start_s: float
     """Where in the trace the session begins."""
     held_s: float
@@ -99,7 +134,7 @@ class Network:
         """Return the bits that the trace has carried when segment `segment`'s first byte arrives."""
         time_s = request_s + self.start_s - segment * self.held_s
         if self.latency is not None:
-            time_s = np.maximum(self.latency.reaches(self.latency.at(time_s) + 1.0), time_s)
+            time_s = self.latency.passed(time_s)
         return self.bits.at(time_s)
 
     def arrival_s(self, first_byte_bits: Floats, size_bits: Floats, segment: int) -> Floats:

@@ -273,7 +273,7 @@ def figure(name: str) -> QoeFigure:
     Raises
     ------
     InputError
-        Where there is none; the message lists what there is.
+        Where there is none; the message names the nearest one, or lists what there is.
     """
     if name not in FIGURES:
         raise InputError(Fault(unknown_name("QoE figure", name, FIGURES)))

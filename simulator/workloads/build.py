@@ -1,4 +1,4 @@
-"""From a workload of a scenario to its requests: the one place that knows every kind."""
+"""From a workload of a scenario to its requests: the one place that knows every kind of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from devices.errors import Fault, InputError
+from simulator.streaming.video import ladder_faults
 from simulator.workloads.embedded import generate_sessions, mooncake_conversation
 from simulator.workloads.generators import generate
 from simulator.workloads.lengths import length_faults
@@ -25,9 +26,11 @@ from simulator.workloads.spec import (
     MooncakeTrace,
     OnOff,
     ReplayedRate,
+    RequestSpec,
     ShareGptTrace,
     Stored,
     Synthetic,
+    VideoWorkload,
     WorkloadSpec,
 )
 from simulator.workloads.window import Window
@@ -37,7 +40,7 @@ STORED_BLOCK_TOKENS = 16
 
 
 def build(
-    spec: WorkloadSpec,
+    spec: RequestSpec,
     name: str,
     streams: Callable[[str], np.random.Generator],
     resolve: Callable[[str], Path],
@@ -123,6 +126,9 @@ def with_stored(requests: Requests, stored: Stored, block_tokens: int) -> Reques
 def faults(spec: WorkloadSpec, name: str) -> list[Fault]:
     """Return what is wrong with `spec` beyond what its types say; no file is opened."""
     wrong: list[tuple[str, str]] = []
+    if isinstance(spec, VideoWorkload):
+        wrong += _video_faults(spec)
+        return [Fault(message, f"workloads.{name}.{field}") for field, message in wrong]
     if spec.duration is not None and not spec.duration > 0:
         wrong.append(("duration", f"is {spec.duration} s; allowed: above 0 s"))
     if isinstance(spec, Synthetic):
@@ -130,6 +136,19 @@ def faults(spec: WorkloadSpec, name: str) -> list[Fault]:
     elif not 0 < spec.rate_scale < math.inf:
         wrong.append(("rate_scale", f"is {spec.rate_scale}; allowed: finite numbers above 0"))
     return [Fault(message, f"workloads.{name}.{field}") for field, message in wrong]
+
+
+def _video_faults(spec: VideoWorkload) -> list[tuple[str, str]]:
+    """Return (field, what is wrong) of a video's ladder."""
+    wrong = [
+        (f"ladder.{level}.bitrate", message)
+        for level, message in ladder_faults(tuple(8.0 * step.bitrate for step in spec.ladder))
+    ]
+    if not spec.ladder:
+        wrong.append(("ladder", "is empty; at least one level is needed"))
+    if not spec.segment > 0:
+        wrong.append(("segment", f"is {spec.segment} s; allowed: above 0 s"))
+    return wrong
 
 
 def _generator_faults(spec: Synthetic) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The `workloads` section of a scenario as frozen dataclasses.
 
-A workload is a stream of requests for one service: a real trace read by path, or a generator. The key
-``trace`` tells which.
+A workload is what is asked of one service: a stream of requests, from a real trace read by path or a generator; or a
+video to be played. The key ``trace`` tells which.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from devices.quantity import Count, NonNegativeCount, PerSecond, Ratio, Seconds, Tagged
+from devices.quantity import (
+    BytesPerSecond,
+    Count,
+    NonNegativeCount,
+    PerSecond,
+    Ratio,
+    Seconds,
+    Tagged,
+    Variation,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +269,49 @@ class Synthetic(_Common):
     """Tokens per prefix block of stored prompts and sessions."""
 
 
-WorkloadSpec = Annotated[AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic, Tagged("trace")]
+RequestSpec = AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic
+"""Workloads of requests, for an LLM service."""
+
+
+@dataclass(frozen=True, slots=True)
+class LadderStep:
+    """One level of a bitrate ladder."""
+
+    bitrate: BytesPerSecond
+    """Nominal bitrate."""
+    height: NonNegativeCount = 0
+    """Lines of the picture; 0: unknown, so that super-resolution cannot start from it."""
+
+
+OASIS_LADDER = tuple(
+    LadderStep(kbps * 125.0, height)
+    for kbps, height in ((300, 180), (800, 360), (1800, 540), (2500, 720), (4300, 1080))
+)
+"""Ladder of the OASIS paper (MMSys 2024)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoWorkload:
+    """Video: what a streaming service plays, from a manifest or drawn from a ladder, once or several times."""
+
+    trace: Literal["video"]
+    """Kind of workload."""
+    service: str
+    """Streaming service that plays it."""
+    sessions: Count = 1
+    """Independent sessions, each from the start; what is drawn at random (networks) differs between them."""
+    path: str | None = None
+    """Manifest: Sabre's JSON, Pensieve's CSV of sizes, or our YAML ladder. None: the fields below."""
+    ladder: tuple[LadderStep, ...] = OASIS_LADDER
+    """Levels, rising."""
+    segment: Seconds = 1.0
+    """Duration of a chunk; above 0."""
+    segments: Count = 300
+    """Chunks of the video."""
+    variation: Variation = 0.0
+    """Standard deviation of chunk sizes over their mean (variable bitrate); 0: constant bitrate."""
+
+
+WorkloadSpec = Annotated[
+    AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic | VideoWorkload, Tagged("trace")
+]

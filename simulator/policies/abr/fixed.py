@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devices.quantity import NonNegativeCount
 from simulator.policies.abr.protocol import AbrSession, AbrView, Choice, Ladder
 from simulator.policies.registry import register
 
@@ -13,7 +14,7 @@ from simulator.policies.registry import register
 class Fixed:
     """No adaptation. A level above the ladder's highest one takes that one."""
 
-    level: int = 0
+    level: NonNegativeCount = 0
     """Index into the ladder, from 0, the lowest."""
 
     def session(self, ladder: Ladder, max_buffer_s: float) -> AbrSession:

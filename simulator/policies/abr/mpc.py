@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.quantity import Count
 from simulator.policies.abr.protocol import AbrSession, AbrView, Choice, Download, Ladder
 from simulator.policies.abr.rate import HarmonicMean
 from simulator.policies.registry import register
@@ -30,9 +31,9 @@ class Mpc:
     HTTP", SIGCOMM 2015, with the horizon, window and weights of Pensieve's test bed (SIGCOMM 2017).
     """
 
-    horizon: int = 5
+    horizon: Count = 5
     """Segments planned ahead."""
-    window: int = 5
+    window: Count = 5
     """Number of downloads in the mean."""
     stall_per_s: float = 4.3
     """What a second of stall costs, in Mbit/s of one segment."""

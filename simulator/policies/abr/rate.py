@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
+from devices.quantity import Count
 from simulator.policies.abr.protocol import AbrSession, AbrView, Choice, Download, Ladder
 from simulator.policies.registry import register
 
@@ -37,7 +38,7 @@ class Rate:
     SIGCOMM 2017.
     """
 
-    window: int = 5
+    window: Count = 5
     """Number of downloads in the mean."""
 
     def session(self, ladder: Ladder, max_buffer_s: float) -> AbrSession:

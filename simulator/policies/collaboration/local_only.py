@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devices.quantity import Count
 from simulator.policies.collaboration.abr_halves import FixedCombination
 from simulator.policies.collaboration.idle_takes_next import IdleTakesNext
 from simulator.policies.collaboration.protocol import ChunkScheduler, GroupAbr
@@ -18,9 +19,9 @@ class LocalOnly:
     A phone that cannot do SR gets the result of one that can.
     """
 
-    input_height: int = 180
+    input_height: Count = 180
     """Height that is downloaded."""
-    output_height: int = 720
+    output_height: Count = 720
     """Height that SR makes of it."""
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devices.quantity import Count
 from simulator.policies.collaboration.abr_halves import FixedCombination
 from simulator.policies.collaboration.idle_takes_next import IdleTakesNext
 from simulator.policies.collaboration.protocol import ChunkScheduler, GroupAbr
@@ -15,9 +16,9 @@ from simulator.policies.registry import register
 class NoCollaboration:
     """Each phone downloads and super-resolves the whole video alone; a phone without a WWAN sees nothing."""
 
-    input_height: int = 180
+    input_height: Count = 180
     """Height that is downloaded."""
-    output_height: int = 720
+    output_height: Count = 720
     """Height that SR makes of it."""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from devices.quantity import Count
 from simulator.policies.abr.protocol import Abr
 from simulator.policies.abr.robust_mpc import RobustMpc
 from simulator.policies.collaboration.abr_halves import SinglePlayerRule
@@ -25,7 +26,7 @@ class Oasis:
 
     alpha: float = 1.0
     """Weight of exploration."""
-    first_per_phone: int = 5
+    first_per_phone: Count = 5
     """Chunks of the first iteration for each phone (lambda)."""
 
     @property
@@ -52,9 +53,9 @@ class OasisWithRule:
 
     rule: Annotated[Abr, PolicyOf("abr")] = field(default_factory=RobustMpc)
     """The rule; it sees the phones' download rates together, not their SR."""
-    output_height: int = 720
+    output_height: Count = 720
     """Height that SR makes of every level."""
-    first_per_phone: int = 5
+    first_per_phone: Count = 5
     """Chunks of the first iteration for each phone (lambda)."""
 
     @property

@@ -35,7 +35,7 @@ class Group:
     controller: int = 0
     """Index of the phone that runs the scheduler and the hotspot. If it goes, the next one takes over."""
     buffer_cap_s: float = 25.0
-    """Most video in any viewer's buffer: it paces the downloads."""
+    """Most video in the buffer of the viewer who has played most: it paces the downloads."""
     startup_chunks: int = 1
     """Chunks in the buffer with which playback begins."""
     plain_first: int = 0

@@ -130,7 +130,11 @@ CASES = [
     ),
     # Names that stand for nothing.
     ("a100-80g-sxm", "^a100-80g-smx", "unknown device profile 'a100-80g-smx'; nearest: a100-80g-sxm"),
-    ("profile: nvme-gen4", "profile: ^ethernet-100g", "is a link profile; allowed: gpu or storage profiles"),
+    (
+        "profile: nvme-gen4",
+        "profile: ^ethernet-100g",
+        "is a link profile; allowed: gpu or storage or phone profiles",
+    ),
     ("model: llama-2-13b", "model: ^lama-2-13b", "services.chat.model: unknown model 'lama-2-13b'; nearest"),
     ("tensor_parallel: 2", "engine: ^vlm", "services.chat.engine: unknown engine 'vlm'"),
     ("gpus: gpu", "gpus: ^gpus", "services.chat.gpus: unknown device 'gpus'; nearest: gpu"),

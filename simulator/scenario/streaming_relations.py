@@ -1,0 +1,120 @@
+"""Values of a streaming service that must go together: combinations and phones, ladders and heights, times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from devices.catalogue import load_profile, profile_names
+from devices.document import Path_
+from devices.phones import PhoneProfile
+from simulator.scenario.references import Problem
+from simulator.scenario.spec import DeviceSpec
+from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
+from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
+from simulator.streaming.sr_rates import combination_heights, sr_frames_per_s
+from simulator.workloads.spec import VideoWorkload, WorkloadSpec
+
+
+def check_streaming(
+    name: str,
+    service: StreamingService,
+    devices: Mapping[str, DeviceSpec],
+    workloads: Mapping[str, WorkloadSpec],
+) -> Iterator[Problem]:
+    """Yield every combination of values of a streaming service that cannot be simulated.
+
+    Parameters
+    ----------
+    name
+        Of the service in the scenario.
+    devices, workloads
+        Those of the scenario that have no fault of their own.
+    """
+    path = ("services", name)
+    if not service.phones:
+        yield Problem((*path, "phones"), "is empty; at least one device of kind phone is needed")
+    phones = {}
+    for device in service.phones:
+        spec = devices.get(device)
+        if spec is not None and spec.profile in profile_names("phone"):
+            profile = load_profile(spec.profile)
+            assert isinstance(profile, PhoneProfile)
+            phones[device] = spec.phone or PhoneSpec(), profile
+    for device, (phone, profile) in phones.items():
+        yield from _phone(("devices", device, "phone"), phone, profile, service)
+    if (
+        len(phones) == len(service.phones)
+        and phones
+        and all(phone.wwan is None for phone, _ in phones.values())
+    ):
+        message = "no phone has a WWAN: nobody could download anything; set devices.NAME.phone.wwan"
+        yield Problem((*path, "phones"), message)
+    if service.buffer <= 0.0:
+        yield Problem((*path, "buffer"), "is 0 s; allowed: above 0 s")
+    videos = {
+        key: workload
+        for key, workload in workloads.items()
+        if isinstance(workload, VideoWorkload) and workload.service == name
+    }
+    if len(videos) > 1:
+        yield Problem(path, f"plays several videos ({', '.join(videos)}); allowed: one workload per service")
+    yield from _combinations(path, service, phones, next(iter(videos.values()), None))
+
+
+def _combinations(
+    path: Path_,
+    service: StreamingService,
+    phones: Mapping[str, tuple[PhoneSpec, PhoneProfile]],
+    video: VideoWorkload | None,
+) -> Iterator[Problem]:
+    known = {name for spec, profile in phones.values() for name in sr_frames_per_s(spec, profile, service)}
+    for index, name in enumerate(service.super_resolution):
+        place = (*path, "super_resolution", index)
+        heights = combination_heights(name)
+        if heights is None:
+            yield Problem(
+                place, f"{name!r} is no combination; allowed: such as '180p-720p', the second above"
+            )
+            continue
+        if name in service.super_resolution[:index]:
+            yield Problem(place, f"{name!r} is listed twice")
+        elif (
+            video is not None and video.path is None and heights[0] not in {it.height for it in video.ladder}
+        ):
+            shown = ", ".join(f"{it.height}p" for it in video.ladder if it.height) or "none is known"
+            yield Problem(place, f"the ladder has no height {heights[0]}p; it has: {shown}")
+        elif len(phones) == len(service.phones) and name not in known:
+            yield Problem(
+                place, f"no phone can run {name!r}; they run: {', '.join(sorted(known)) or 'no SR at all'}"
+            )
+        elif name not in (service.effective_bitrates or {}) and heights not in OASIS_EFFECTIVE_BPS:
+            message = "is missing: OASIS's models have no such combination, so say as what bitrate it looks"
+            yield Problem((*path, "effective_bitrates", name), message, key=True)
+
+
+def _phone(
+    path: Path_, phone: PhoneSpec, profile: PhoneProfile, service: StreamingService
+) -> Iterator[Problem]:
+    if phone.battery <= 0.0:
+        yield Problem((*path, "battery"), "is empty; allowed: above 0")
+    if phone.npu is not None and phone.sr_rates is not None:
+        yield Problem((*path, "npu"), "stands beside sr_rates; allowed: one of the two", key=True)
+    if f"{phone.radio}-down" not in profile.radios:
+        radios = ", ".join(it.removesuffix("-down") for it in profile.radios if it.endswith("-down"))
+        yield Problem((*path, "radio"), f"{profile.name} has no {phone.radio}; allowed: {radios}")
+    if phone.leaves is not None and phone.leaves <= phone.joins:
+        yield Problem((*path, "leaves"), f"is {phone.leaves:g} s, not after joining at {phone.joins:g} s")
+    for index, (one, other) in enumerate(pairwise(phone.moves), start=1):
+        if other.at < one.at:
+            yield Problem((*path, "moves", index, "at"), f"{other.at:g} s is before {one.at:g} s")
+    last_s = 0.0
+    for index, absence in enumerate(phone.away):
+        end_s = float("inf") if absence.end is None else absence.end
+        if not last_s <= absence.start < end_s:
+            message = f"from {absence.start:g} to {end_s:g} s; allowed: rising, from {last_s:g} s on"
+            yield Problem((*path, "away", index), message)
+        last_s = end_s
+    wwan = phone.wwan
+    if wwan is not None and wwan.trace == "recorded" and wwan.start is not None and wwan.start < 0.0:
+        yield Problem((*path, "wwan", "start"), f"is {wwan.start:g} s; allowed: at least 0 s")

@@ -1,0 +1,134 @@
+"""From a scenario's devices of kind phone to the phones of a group: rates, power, networks, comings and goings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+
+import numpy as np
+
+from devices.catalogue import load_profile
+from devices.errors import Fault, InputError
+from devices.phones import PhoneProfile
+from simulator.scenario.spec import DeviceSpec, Scenario
+from simulator.scenario.streaming_spec import (
+    Network,
+    PhoneSpec,
+    RecordedNetwork,
+    SteadyNetwork,
+    StreamingService,
+)
+from simulator.streaming.group import GroupPhone, PhonePower, phone, phone_power
+from simulator.streaming.network_trace import NetworkTrace
+from simulator.streaming.sr_rates import sr_frames_per_s
+from simulator.streaming.synthetic_trace import load_cellular, markov_trace
+from simulator.streaming.trace_files import read_trace
+
+SYNTHETIC_S = 1800.0
+"""Length of a synthetic trace before it repeats."""
+
+
+class Participants:
+    """The phones of a streaming service, session by session.
+
+    Parameters
+    ----------
+    scenario, service
+        The service and all around it.
+    resolve
+        Turns a path of the scenario into a file.
+
+    Raises
+    ------
+    InputError
+        Where a recorded network cannot be read.
+    """
+
+    def __init__(self, scenario: Scenario, service: StreamingService, resolve: Callable[[str], Path]) -> None:
+        self._service = service
+        self._devices = {name: scenario.devices[name] for name in service.phones}
+        self._recorded = {
+            name: _read(wwan, resolve)
+            for name, device in self._devices.items()
+            if isinstance(wwan := (device.phone or PhoneSpec()).wwan, RecordedNetwork)
+        }
+        self.device_of: dict[str, str] = {
+            phone: name for name, device in self._devices.items() for phone in _names(name, device)
+        }
+        """Device of the scenario by phone: ``NAME``, or ``NAME-1`` and so on where there are several alike."""
+
+    def phones(self, stream: Callable[[str], np.random.Generator], session: int) -> tuple[GroupPhone, ...]:
+        """Return the phones of one session.
+
+        Parameters
+        ----------
+        stream
+            Gives the random generator of a named stream: networks are drawn from ``PHONE/wwan/SESSION``.
+        session
+            Its number.
+        """
+        return tuple(
+            self._phone(device, name, spec, stream(f"{name}/wwan/{session}"))
+            for device, spec in self._devices.items()
+            for name in _names(device, spec)
+        )
+
+    def _phone(self, device: str, name: str, spec: DeviceSpec, rng: np.random.Generator) -> GroupPhone:
+        profile = load_profile(spec.profile)
+        assert isinstance(profile, PhoneProfile)
+        has, service = spec.phone or PhoneSpec(), self._service
+        rates = sr_frames_per_s(has, profile, service)
+        power = phone_power(profile, has.radio, service.radio_includes_idle)
+        return phone(
+            profile,
+            name=name,
+            wwan=None if has.wwan is None else _network(has.wwan, rng, self._recorded.get(device, ())),
+            sr_frames_per_s=rates,
+            power=_npu_power(power, profile, rates) if has.npu else power,
+            battery_share=has.battery,
+            position_m=(has.x, has.y),
+            moves=tuple((move.at, move.x, move.y) for move in has.moves),
+            joins_s=has.joins,
+            leaves_s=inf if has.leaves is None else has.leaves,
+            away_s=tuple((it.start, inf if it.end is None else it.end) for it in has.away),
+        )
+
+
+def _names(device: str, spec: DeviceSpec) -> Iterator[str]:
+    count = spec.count or 1
+    yield from (device,) if count == 1 else (f"{device}-{number}" for number in range(1, count + 1))
+
+
+def _npu_power(power: PhonePower, profile: PhoneProfile, rates: Mapping[str, float]) -> PhonePower:
+    """Return the power of a phone whose accelerator spends `PhoneProfile.sr_npu_frame_j` on a frame.
+
+    That figure is of the cheapest combination; others are taken to cost as much more as they are slower (assumed).
+    """
+    if not rates:
+        return power
+    fastest = max(rates.values())
+    codec_w = (power.decode_w + power.encode_w) * fastest / 30.0  # decoding and encoding are counted in
+    return replace(power, sr_w=profile.sr_npu_frame_j * fastest + codec_w)
+
+
+def _read(spec: RecordedNetwork, resolve: Callable[[str], Path]) -> tuple[NetworkTrace, ...]:
+    place = resolve(spec.path)
+    if not place.is_dir():
+        return (read_trace(place),)
+    files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise InputError(Fault("the folder holds no trace", file=spec.path))
+    return tuple(read_trace(path) for path in files)
+
+
+def _network(spec: Network, rng: np.random.Generator, recorded: tuple[NetworkTrace, ...]) -> NetworkTrace:
+    if isinstance(spec, SteadyNetwork):
+        return NetworkTrace("steady", (1.0,), (8.0 * spec.bandwidth,), (spec.latency,))
+    if isinstance(spec, RecordedNetwork):
+        trace = recorded[int(rng.integers(len(recorded)))]
+        drawn_s = rng.uniform(0.0, trace.duration_s)
+        trace = trace.starting_at(drawn_s if spec.start is None else spec.start)
+        return trace.scaled(spec.scale)
+    return markov_trace(load_cellular(spec.like), rng, SYNTHETIC_S, spec.scale)

@@ -1,0 +1,177 @@
+"""A streaming service of a scenario, run: groups from its devices, its sessions, and what they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf, nan
+from pathlib import Path
+
+from devices.errors import InputError
+from simulator.core import Streams, Table
+from simulator.policies.collaboration.protocol import Collaboration, Combination
+from simulator.scenario.spec import Scenario
+from simulator.scenario.streaming_spec import StreamingService
+from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
+from simulator.streaming.group import HOTSPOT, WIFI_DIRECT, Group, GroupResult, combination, simulate_group
+from simulator.streaming.group_bound import upper_bound
+from simulator.streaming.participants import Participants
+from simulator.streaming.sr_rates import combination_heights
+from simulator.streaming.vbr import vbr_video
+from simulator.streaming.video import Video
+from simulator.streaming.video_files import read_video
+from simulator.streaming.viewing import VIEWER_COLUMNS, add_viewers
+from simulator.workloads.spec import VideoWorkload
+
+WLANS = {"hotspot": HOTSPOT, "wifi_direct": WIFI_DIRECT}
+"""Networks among the phones by name."""
+
+
+@dataclass(slots=True)
+class StreamingRun:
+    """What a streaming service has left behind."""
+
+    viewers: Table = field(default_factory=lambda: Table(VIEWER_COLUMNS))
+    """One row per session and phone."""
+    sessions: list[GroupResult] = field(default_factory=list)
+    """Chunks, viewing, phones over time and the log of each session."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know."""
+
+
+class StreamedVideo:
+    """What a streaming service plays, and to whom, before anything has happened.
+
+    Parameters
+    ----------
+    scenario, name
+        The service and all around it.
+    streams
+        Random streams of the replication.
+    resolve
+        Turns a path of the scenario into a file.
+
+    Raises
+    ------
+    InputError
+        Where a file has faults, or the manifest does not go with the combinations of the service.
+    """
+
+    def __init__(
+        self, scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]
+    ) -> None:
+        self._service = service = scenario.streaming_services[name]
+        self._streams = streams
+        self._limit_s = inf if scenario.horizon is None else scenario.horizon
+        workload_name, workload = scenario.videos[name]
+        self.sessions = workload.sessions
+        """How often it is played."""
+        self.video = _video(workload, workload_name, streams, resolve)
+        """What is played."""
+        self._combinations = tuple(_combinations(service, self.video, name))
+        self._participants = Participants(scenario, service, resolve)
+
+    @property
+    def device_of(self) -> Mapping[str, str]:
+        """Device of the scenario by phone."""
+        return self._participants.device_of
+
+    def group(self, session: int) -> Group:
+        """Return the group of one session: the phones are the same, their networks are drawn anew."""
+        service = self._service
+        return Group(
+            video=self.video,
+            phones=self._participants.phones(self._streams.stream, session),
+            combinations=self._combinations,
+            wlan=WLANS[service.wlan],
+            buffer_cap_s=service.buffer,
+            startup_chunks=service.startup_chunks,
+            plain_first=service.plain_first,
+            pipelined=service.pipelined,
+            limit_s=self._limit_s,
+        )
+
+
+def first_group(scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]) -> Group:
+    """Return the group of a service's first session: building it finds every fault of its files."""
+    return StreamedVideo(scenario, name, streams, resolve).group(0)
+
+
+def run_streaming(
+    scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]
+) -> StreamingRun:
+    """Play all sessions of one streaming service, each on a clock of its own.
+
+    Parameters
+    ----------
+    scenario, name, streams, resolve
+        As for `StreamedVideo`.
+
+    Raises
+    ------
+    InputError
+        As `StreamedVideo` does.
+    PolicyError
+        Where a policy decides something that makes no sense.
+    """
+    streamed = StreamedVideo(scenario, name, streams, resolve)
+    service = scenario.streaming_services[name]
+    policy, abr = service.policies.collaboration, service.policies.abr
+    run = StreamingRun()
+    for session in range(streamed.sessions):
+        group = streamed.group(session)
+        result = simulate_group(group, _collaboration(policy), None if abr is None else _collaboration(abr))
+        bound = nan
+        if service.upper_bound != "none":  # without whole numbers, so that no time limit decides
+            bound = upper_bound(group, plain=service.upper_bound == "any", whole_up_to=0).qoe
+        add_viewers(run.viewers, session, result, streamed.video, streamed.device_of, bound)
+        run.sessions.append(result)
+        run.notes += _notes(name, group, result)
+    run.notes = list(dict.fromkeys(run.notes))
+    return run
+
+
+def _collaboration(policy: object) -> Collaboration:
+    return policy  # type: ignore[return-value]  # the registry holds no others under this decision
+
+
+def _video(workload: VideoWorkload, name: str, streams: Streams, resolve: Callable[[str], Path]) -> Video:
+    if workload.path is not None:
+        return read_video(resolve(workload.path))
+    return vbr_video(
+        name,
+        workload.segment,
+        workload.segments,
+        [8.0 * step.bitrate for step in workload.ladder],
+        streams.stream(f"{name}/chunk sizes"),
+        workload.variation,
+        [step.height for step in workload.ladder],
+    )
+
+
+def _combinations(service: StreamingService, video: Video, name: str) -> Iterator[Combination]:
+    effective = service.effective_bitrates or {}
+    for index, key in enumerate(service.super_resolution):
+        heights = combination_heights(key)
+        assert heights is not None  # the scenario was checked
+        quality_bps = 8.0 * effective[key] if key in effective else OASIS_EFFECTIVE_BPS[heights]
+        try:
+            yield combination(video, key, quality_bps)
+        except InputError as error:
+            path = f"services.{name}.super_resolution.{index}"
+            raise InputError([replace(fault, path=path) for fault in error.faults]) from None
+
+
+def _notes(name: str, group: Group, result: GroupResult) -> Iterator[str]:
+    """Say what the figures alone would hide."""
+    for phone in group.phones:
+        trace = phone.wwan
+        if trace is None:
+            continue
+        yield from (f"services.{name}: {note}" for note in trace.notes)
+        if trace.duration_s < result.end_s and len(trace.durations_s) > 1:
+            yield f"services.{name}: network traces are shorter than a session and start over"
+    if not result.complete:
+        yield f"services.{name}: in at least one session a viewer did not see the whole video"
+    if any(entry.what == "die" for entry in result.log):
+        yield f"services.{name}: at least one phone's battery ran out"
