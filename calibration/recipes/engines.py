@@ -44,7 +44,6 @@ EAGER_BYTES_PER_S = 1.38e12
 """Rate at which such a decode reads weights, in B/s (assumed)."""
 
 ABOUT = {
-    "a100-80g-sxm/weight_only_efficiency": "the 70B FP8 cell decides it",
     "h100-80g-sxm/gemm_share": "the paper says only H100, its rate suggests the PCIe board",
     "h100-80g-sxm/attention_share": "the paper says only H100, its rate suggests the PCIe board",
     "allreduce_overhead_s": "kernels launched by the host, unlike the CUDA graphs of the device's table",
@@ -52,8 +51,8 @@ ABOUT = {
 }
 """What a reader must know of a constant of the Cake paper's cells."""
 
-CAKE_RANGE = "steps of 64 to 512 tokens, prompts of 16384 tokens, 1 or 2 GPUs"
-"""Cells of the Cake paper."""
+CAKE_RANGE = "7B to 13B models in 16 bits, steps of 64 to 512 tokens, prompts of 16384 tokens, 1 or 2 GPUs"
+"""Cells of the Cake paper that take part."""
 
 NORMAL_90 = 1.645
 """Half of a normal distribution's 90 % interval, in standard deviations."""
@@ -151,12 +150,20 @@ def overheads(engine: str, cells: Sequence[Mapping[str, Any]], source: str) -> F
 
 def cake(data: Path, shelf: Shelf) -> Found:
     """Fit vLLM 0.6 on A100 and H100 to the cells of the Cake paper."""
-    constants, deviations, rmse = cake_engine.fit()
+    fit = cake_engine.fit()
     note = (
-        "Fitted by calibration/cake_engine.py to 21 published speed-ups and four step times, together with the other "
-        f"vllm-0.6 constants; rms of the log ratio {rmse:.3f}"
+        f"Fitted by calibration/cake_engine.py to {2 * len(cake_engine.cells())} published speed-ups and four step "
+        f"times, together with the other vllm-0.6 constants; rms of the log ratio {fit.rmse:.3f}"
     )
-    files = _by_file("vllm-0.6", constants, deviations, "cake", note, valid=CAKE_RANGE)
+    files = _by_file(
+        "vllm-0.6",
+        fit.constants,
+        fit.deviations,
+        "cake",
+        note,
+        error=fit.cross_validated_error,
+        valid=CAKE_RANGE,
+    )
     for constant, about in ABOUT.items():
         file, path = _place("vllm-0.6", constant)
         files[file][path] = replace(files[file][path], note=f"{note}; {about}")

@@ -17,6 +17,7 @@ from simulator.experiments.reproduce_cake import (
     cell_scenario,
     cell_ttft_s,
     log_rmse,
+    takes_part_in_fit,
 )
 from simulator.policies.batching.fluctuating_budget import FluctuatingBudget
 from simulator.policies.kv_loading.cake import Cake
@@ -27,6 +28,9 @@ from simulator.world import simulate
 
 BURST_S = {"first come, first served": 1.50, "Cake's priority": 1.19}
 """Published: when one 16K-token request and 22 short ones have all finished, in s."""
+
+NO_FIT = "*"
+"""Marks a published cell that no constant was fitted to."""
 
 MEETING_TOKEN, MEETING_S = 9500, 1.2
 """Published: where and when the pointers meet under fluctuation."""
@@ -66,7 +70,7 @@ def cell(model: str, gpu: str, num_gpus: int, bandwidth_gbps: float, share: floa
 
 def with_policies(scenario: Scenario, policies: LlmPolicies) -> Scenario:
     """Return the scenario with other policies for its service."""
-    service = replace(scenario.services["chat"], policies=policies)
+    service = replace(scenario.llm_services["chat"], policies=policies)
     return replace(scenario, services={"chat": service})
 
 
@@ -91,7 +95,7 @@ def fluctuation(kv_bits: int, seeds: int = 40, period_s: float = 0.1) -> tuple[f
     """Return token and time at which the pointers meet: means over seeds, then standard deviations."""
     base = cell_scenario(cell("longalpaca-7b", "a100-80g-sxm", 1, 25.0), "cake")
     base = with_policies(base, LlmPolicies(kv_loading=Cake(), batching=FluctuatingBudget(1, 512)))
-    service = replace(base.services["chat"], kv_bits=kv_bits)  # type: ignore[arg-type]
+    service = replace(base.llm_services["chat"], kv_bits=kv_bits)  # type: ignore[arg-type]
     disk = replace(base.devices["disk"], bandwidth=BandwidthUniform(1.0, 25 * GBIT_BYTES_PER_S, period_s))
     base = replace(base, services={"chat": service}, devices={**base.devices, "disk": disk})
     meetings = []
@@ -123,7 +127,7 @@ def cases() -> Iterator[Case]:
     for share in (0.125, 0.25):
         row = cell("llama-3.1-70b", "a100-80g-sxm", 2, 32.0, share)
         scenario = cell_scenario(row, "cake")
-        step_s = step_cost(scenario.services["chat"], scenario.devices["gpu"]).step_s(
+        step_s = step_cost(scenario.llm_services["chat"], scenario.devices["gpu"]).step_s(
             round(512 * share), pairs=16384.0
         )
         io_s = cell_ttft_s(row, "io_only")
@@ -144,11 +148,12 @@ def report_cake(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         published = [row.get(f"published_over_{baseline}") for baseline in BASELINES]
         shown = ["-" if value is None else f"{value:.2f}" for value in published]
+        mark = "" if takes_part_in_fit(row) or published == [None, None] else f" {NO_FIT}"
         lines.append(
             f"{row['model']:15s} {row['num_gpus']:>2d}x{row['gpu']:>13s} {row['share']:6.3g} "
             f"{row['bandwidth_gbps']:6g} {row['prompt_tokens']:6d} {row['kv_bits']:3d} "
             f"{shown[0]:>8s} {row['speedup_over_io_only']:6.2f} {shown[1]:>11s} "
-            f"{row['speedup_over_compute_only']:6.2f} {row['ttft_s']:8.3f}"
+            f"{row['speedup_over_compute_only']:6.2f} {row['ttft_s']:8.3f}{mark}"
         )
     if not any("published_over_io_only" in row for row in rows):
         return "\n".join(lines)
@@ -159,8 +164,17 @@ def report_cake(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"log-rmse, {name}: {log_rmse(group):.3f} (target at most {target:.2f}, {len(group)} cells)"
         )
+    unseen = [row for row in groups["other models"] if not takes_part_in_fit(row)]
+    if unseen:
+        seen = [row for row in groups["other models"] if takes_part_in_fit(row)]
+        names = ", ".join(dict.fromkeys(row["model"] for row in unseen))
+        lines.append(
+            f"log-rmse, other models without {names}: {log_rmse(seen):.3f} ({len(seen)} cells); {names} alone, in no "
+            f"fit: {log_rmse(unseen):.3f}"
+        )
     lines.append(
-        "Seven constants of vllm-0.6, per GPU and version, were fitted to these cells; none belongs to a cell"
+        f"Six constants of vllm-0.6, per GPU and version, were fitted to the cells without {NO_FIT}; none belongs to a "
+        "cell"
     )
     lines += ["", "Further results (the paper's settings are not all stated; what is assumed is named)"]
     for case in cases():

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from devices.catalogue import engine_fit, load_profile, profile_names
 from devices.profiles import GpuProfile
@@ -47,6 +47,9 @@ POLICIES = ("compute_only", "io_only", "cake")
 
 BASELINES = ("io_only", "compute_only")
 """Policies over which Cake's speed-up is printed."""
+
+FP8_MODEL = "llama-3.1-70b"
+"""The paper's model that is served in 8 bits."""
 
 
 def columns() -> dict[str, Column]:
@@ -80,9 +83,22 @@ def read(path: Path) -> list[dict[str, Any]]:
 
     def check(row: Mapping[str, Any]) -> str | None:
         scenario = cell_scenario(row, "cake")
-        return placement_fault(scenario.services["chat"], scenario.devices["gpu"])
+        return placement_fault(scenario.llm_services["chat"], scenario.devices["gpu"])
 
     return read_cells(path, columns(), {f"published_over_{name}": MEASURED for name in BASELINES}, check)
+
+
+def precision(row: Mapping[str, Any]) -> Literal["fp8"] | None:
+    """Return the number format of a cell's weights; None: that of the model."""
+    return "fp8" if row["model"] == FP8_MODEL else None
+
+
+def takes_part_in_fit(row: Mapping[str, Any]) -> bool:
+    """Whether a published cell is one that constants of the engine were fitted to (`calibration.cake_engine`).
+
+    Not the one whose weights are expanded on the fly: a constant for that would be that cell's own.
+    """
+    return precision(row) is None
 
 
 def cell_scenario(row: Mapping[str, Any], policy: str) -> Scenario:
@@ -93,7 +109,7 @@ def cell_scenario(row: Mapping[str, Any], policy: str) -> Scenario:
         gpus="gpu",
         tensor_parallel=row["num_gpus"],
         engine=ENGINE,
-        precision="fp8" if row["model"] == "llama-3.1-70b" else None,
+        precision=precision(row),
         # The cells are about time: whatever the paper ran must fit.
         memory_utilization=1.0,
         activation_memory=0.0,
