@@ -144,6 +144,14 @@ def parser() -> argparse.ArgumentParser:
     )
 
     plot.add_argument("--service", metavar="NAME", help="where there are several: the one to show")
+    plot.add_argument("--session", metavar="N", type=_natural, help="playback and pipeline: which session (0)")
+    plot.add_argument(
+        "--window",
+        metavar=("FROM", "TO"),
+        nargs=2,
+        type=float,
+        help="playback and pipeline: what part of it, in s (pipeline: the first 30 s)",
+    )
 
     reproduce = add("reproduce", "reproduce:reproduce", "a published table beside ours")
     reproduce.add_argument("study", metavar="STUDY", help=" | ".join(STUDIES))

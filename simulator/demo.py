@@ -1,7 +1,8 @@
 """The demonstration study that ``make run`` shows: policies against their baselines, on embedded inputs.
 
 (a) One 16K-token prompt whose KV is stored, over bandwidths and GPUs. (b) A cluster of eight GPUs under an embedded
-synthetic workload with the statistics of the Mooncake conversation trace.
+synthetic workload with the statistics of the Mooncake conversation trace. (c) Phones that share one video, on synthetic
+networks with the statistics of FCC's broadband measurements, by number, policy and skew.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from simulator.commands.scenarios import SHIPPED
 from simulator.experiments.cake_cases import cell
 from simulator.experiments.compare import compare
+from simulator.experiments.comparison import Comparison
 from simulator.experiments.report import comparison_text
 from simulator.experiments.reproduce_cake import cell_ttft_s
 from simulator.experiments.tables import text_table
@@ -31,6 +33,18 @@ SETUPS = {"2x A100": ("a100-80g-sxm", 2), "1x A100": ("a100-80g-sxm", 1), "1x H1
 
 REQUESTS = 4000
 """Requests of part (b): the first twenty minutes of the embedded workload."""
+
+SHARING = ("oasis", "mpbond", "microcast", "local_only", "no_sr", "no_collaboration")
+"""Policies of part (c)."""
+
+SCHEDULERS = ("oasis", "mpbond", "microcast")
+"""Those whose schedulers are compared under skew."""
+
+SKEWS = (1, 2, 3, 4, 5)
+"""How many times as fast as each of two other phones one phone super-resolves."""
+
+SKEWED_FRAMES_PER_S = 33.0
+"""What the three do together (OASIS's ablation)."""
 
 
 def single_prompt(out: Path) -> str:
@@ -82,6 +96,47 @@ def cluster(out: Path, executor: Executor | None) -> str:
     return comparison_text(comparison)
 
 
+def phones(out: Path, executor: Executor | None) -> str:
+    """Run part (c), draw its figures and return its tables."""
+    from simulator.viz import plot  # noqa: PLC0415 (slow import)
+
+    def study(
+        scenario: str, vary: dict[str, Sequence[object]], *overrides: str, folder: str = ""
+    ) -> Comparison:
+        return compare(
+            SHIPPED / "oasis" / f"{scenario}.yaml",
+            vary,
+            overrides,
+            executor=executor,
+            out=out / folder,
+            command=("hetsim-demo",),
+            progress=lambda line: print(line, file=sys.stderr),
+        )
+
+    policy = "services.video.policies.collaboration"
+    by_policy = study("policies", {policy: SHARING})
+    by_number = study("phones", {policy: SHARING[:1] + SHARING[-1:], "devices.phones.count": range(1, 7)})
+    for skew in SKEWS:
+        fast, slow = (SKEWED_FRAMES_PER_S * share / (skew + 2) for share in (skew, 1))
+        rates = [
+            f"devices.{name}.phone.sr_rates={{180p-720p: {rate:.4f}/s}}"
+            for name, rate in (("fast", fast), ("slow", slow))
+        ]
+        study("compute_skew", {policy: SCHEDULERS}, *rates, f"name=skew-{skew}", folder="oasis-skew")
+    churn = study("churn", {})
+    assert by_policy.folder and by_number.folder and churn.folder
+    session = churn.folder / churn.variants[0].folders[0]
+    for kind, folder in (
+        ("streaming_bars", by_policy.folder),
+        ("qoe_and_energy_by_phones", by_number.folder),
+        ("stalls_by_skew", out / "oasis-skew"),
+        ("playback", session),
+        ("pipeline", session),
+    ):
+        plot(folder, kind, out / f"oasis-{kind.replace('_', '-')}.png")
+    return comparison_text(by_policy)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration study."""
     parser = argparse.ArgumentParser(prog="python -m simulator.demo", description=__doc__)
@@ -100,6 +155,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     with ProcessPoolExecutor(arguments.jobs) as executor:
         print(cluster(out, executor))
+        print(
+            "\n(c) Five unlike phones share a five-minute video, each with a network of its own (synthetic, like FCC's\n"
+            "    broadband); plots: how many phones pay, unlike phones, phones that come and go. What SR is worth hangs\n"
+            "    on its effective bitrates, which are inferred: by them five networks together carry more without it\n"
+        )
+        print(phones(out, executor))
     print(f"\nplots: {', '.join(sorted(path.name for path in out.glob('*.png')))} in {out}")
     print(f"{time.perf_counter() - started:.1f} s", file=sys.stderr)
     return 0

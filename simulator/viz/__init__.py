@@ -6,6 +6,7 @@ Importing this package is cheap: matplotlib and pandas come in when something is
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from typing import Final
 
 from devices.errors import Fault, InputError
 
-__all__ = ["FORMATS", "PLOT_KINDS", "plot"]
+__all__ = ["FORMATS", "OF_A_SESSION", "PLOT_KINDS", "plot"]
 
 PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -24,27 +25,47 @@ PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "queue_and_kv": "requests in queue, KV blocks, step size and GPU occupancy over time, of one run",
         "tier_traffic": "bytes read and written and hit rate per storage tier and variant",
         "energy_bars": "energy per variant, by device",
+        "playback": "bitrate, stalls, buffers and power over time, of one streaming session",
+        "pipeline": "what every phone did with each chunk, stage by stage, of one streaming session",
+        "qoe_and_energy_by_phones": "QoE and energy per phone against the number of phones, per policy",
+        "stalls_by_skew": "stalls against the ratio of the fastest to the slowest phone, per policy",
+        "streaming_bars": "QoE, stalls and energy per phone by component, per variant",
     }
 )
 """Kind of plot -> what it shows."""
+
+OF_A_SESSION: Final = ("playback", "pipeline")
+"""Kinds that show one session of one run, and part of it where asked to."""
 
 FORMATS: Final = ("png", "svg", "pdf")
 """Endings of files that can be written."""
 
 
-def plot(folder: Path, kind: str, output: Path, service: str | None = None) -> None:
+def plot(
+    folder: Path,
+    kind: str,
+    output: Path,
+    service: str | None = None,
+    *,
+    session: int | None = None,
+    window_s: tuple[float, float] | None = None,
+) -> None:
     """Draw one kind of plot from a run folder or from a comparison's folder.
 
     Parameters
     ----------
     folder
-        A run folder; a comparison's folder; or any folder that holds run folders.
+        A run folder; a comparison's folder; or any folder that holds some of these.
     kind
         One of `PLOT_KINDS`.
     output
         File to write; its ending says the format. The same folder always gives the same bytes.
     service
-        Name of the service that is shown; it must be given where there are several.
+        Name of the service that is shown; it must be given where there are several that the plot could show.
+    session
+        Kinds of `OF_A_SESSION`: which session, counted from 0; None: the first one.
+    window_s
+        The same kinds: from when to when, in s; None: all of it (``playback``), the first 30 s (``pipeline``).
 
     Raises
     ------
@@ -57,6 +78,17 @@ def plot(folder: Path, kind: str, output: Path, service: str | None = None) -> N
         near = difflib.get_close_matches(kind, PLOT_KINDS, n=1, cutoff=0.4)
         hint = f"; nearest: {near[0]}" if near else ""
         faults.append(Fault(f"unknown kind of plot {kind!r}; allowed: {', '.join(PLOT_KINDS)}{hint}"))
+    elif kind not in OF_A_SESSION and not (session is None and window_s is None):
+        allowed = ", ".join(OF_A_SESSION)
+        faults.append(
+            Fault(f"{kind} shows no single session; those that take a session or a window: {allowed}")
+        )
+    if window_s is not None and not 0.0 <= window_s[0] < window_s[1] < math.inf:
+        faults.append(
+            Fault(
+                f"a window must go from 0 s or later to a later time, not {window_s[0]:g} to {window_s[1]:g} s"
+            )
+        )
     if output.suffix[1:].lower() not in FORMATS:
         endings = ", ".join(f".{ending}" for ending in FORMATS)
         faults.append(Fault(f"unknown ending {output.suffix!r}; allowed: {endings}", file=str(output)))
@@ -68,6 +100,6 @@ def plot(folder: Path, kind: str, output: Path, service: str | None = None) -> N
     from simulator.viz.folder import draw  # noqa: PLC0415 (slow import, needed only here)
     from simulator.viz.style import save  # noqa: PLC0415
 
-    figure = draw(folder, kind, service)
+    figure = draw(folder, kind, service, session, window_s)
     output.parent.mkdir(parents=True, exist_ok=True)
     save(figure, output)

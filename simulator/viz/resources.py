@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from simulator.viz.style import legend, looks, panels, scaled, sequence, styled
+from simulator.viz.style import legend, looks, panels, scaled, sequence, styled, wrapped
 
 
 @styled
@@ -69,7 +69,9 @@ def energy_bars(energy_j: Mapping[str, Mapping[str, float]]) -> Figure:
     devices = list(dict.fromkeys(device for parts in energy_j.values() for device in parts))
     totals = {variant: sum(parts.values()) for variant, parts in energy_j.items()}
     divisor, unit = scaled(max(totals.values(), default=0.0), "J")
-    figure, [[axes]] = panels(1, 1, 5.6, 0.42 * len(energy_j) + 0.4)
+    names = [wrapped(variant) for variant in energy_j]
+    lines = sum(max(name.count("\n"), 1) for name in names)  # a bar is as high as two lines of text
+    figure, [[axes]] = panels(1, 1, 5.6, 0.42 * len(energy_j) + 0.17 * (lines - len(names)) + 0.4)
     places = np.arange(len(energy_j))
     left = np.zeros(len(energy_j))
     shades = sequence(len(devices))
@@ -82,7 +84,7 @@ def energy_bars(energy_j: Mapping[str, Mapping[str, float]]) -> Figure:
             f"{total / divisor:.3g} {unit}", (total / divisor, place), (4, 0),
             textcoords="offset points", va="center", fontsize=8.0,
         )  # fmt: skip
-    axes.set_yticks(places, list(energy_j))
+    axes.set_yticks(places, names)
     axes.set_ylim(len(energy_j) - 0.5, -0.5)
     axes.set_xlim(0.0, max(1.16 * float(left.max(initial=0.0)), 1e-9))
     axes.grid(visible=False, axis="y")

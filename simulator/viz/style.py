@@ -7,6 +7,7 @@ state that outlives a call.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -72,9 +73,16 @@ KNOWN: Final[Mapping[str, Look]] = MappingProxyType(
         "layerwise": Look(COLOURS["purple"], "v", (0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
         "io_only": Look(COLOURS["sky"], "^", (0, (2.0, 1.2))),
         "oracle": Look(COLOURS["black"], "x", (0, (1.0, 1.2))),
+        "oasis": Look(COLOURS["blue"], "D", "-"),
+        "mpbond": Look(COLOURS["vermillion"], "s", (0, (4.0, 2.0))),
+        "microcast": Look(COLOURS["green"], "^", (0, (5.0, 1.5, 1.0, 1.5))),
+        "local_only": Look(COLOURS["orange"], "v", (0, (2.0, 1.2))),
+        "no_sr": Look(COLOURS["sky"], "P", (0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
+        "no_collaboration": Look(COLOURS["purple"], "X", (0, (6.0, 1.5))),
     }
 )
-"""The policies that have a look of their own."""
+"""The policies that have a look of their own; services of different kinds are never in one figure, so that their
+policies may share a colour."""
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 _DASHES: tuple[Dash, ...] = ("-", (0, (4.0, 2.0)), (0, (1.5, 1.2)), (0, (5.0, 1.5, 1.0, 1.5)))
@@ -231,6 +239,11 @@ def ticks_at(axes: Axes, values: Iterable[float]) -> None:
     axes.xaxis.set_major_locator(mpl.ticker.FixedLocator(positions))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rounded(value)))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def wrapped(label: str, width: int = 28) -> str:
+    """Return a long label in several lines."""
+    return "\n".join(textwrap.wrap(label, width)) or label
 
 
 def scaled(largest: float, unit: str) -> tuple[float, str]:

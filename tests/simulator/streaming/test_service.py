@@ -151,12 +151,10 @@ def test_no_policy_beats_the_upper_bound_of_its_session() -> None:
 
 
 def test_llm_and_streaming_services_share_a_scenario() -> None:
-    text = (
-        TEXT.replace("devices:\n", "devices:\n  gpu: {profile: a100-80g-sxm}\n").replace(
-            "services:\n", "services:\n  chat: {kind: llm, model: llama-2-7b, gpus: gpu}\n"
-        )
-        + "  chat: {trace: synthetic, service: chat, requests: 3, arrivals: at_once, input_tokens: 9, output_tokens: 4}\n"
-    )
+    text = TEXT.replace("devices:\n", "devices:\n  gpu: {profile: a100-80g-sxm}\n")
+    text = text.replace("services:\n", "services:\n  chat: {kind: llm, model: llama-2-7b, gpus: gpu}\n")
+    text += "  chat: {trace: synthetic, service: chat, requests: 3, arrivals: at_once, input_tokens: 9,\n"
+    text += "         output_tokens: 4}\n"
     alone, summary = run().summary(), run(text=text).summary()
     assert summary["services"]["video"] == alone["services"]["video"]  # type: ignore[index]
     assert summary["services"]["chat"]["requests"]["completed"] == 3  # type: ignore[index]

@@ -36,6 +36,8 @@ POLICIES = ("compute_only", "io_only", "cake", "oracle")
 BANDWIDTHS = (7.0, 32.0, 100.0)
 ALONE = ("ttft_cdf", "latency_bars", "queue_and_kv", "tier_traffic", "energy_bars")
 """Kinds that one run is enough for."""
+STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
+"""Kinds that show a streaming service: see `test_streaming_viz`."""
 
 
 def study() -> pd.DataFrame:
@@ -123,7 +125,7 @@ def colours(figure: Figure) -> dict[str, str]:
 
 
 def test_every_kind_has_a_figure_of_its_own() -> None:
-    assert set(FIGURES) == set(PLOT_KINDS)
+    assert set(FIGURES) == set(PLOT_KINDS) - set(STREAMING_KINDS)
 
 
 @pytest.mark.parametrize("kind", FIGURES)
@@ -321,7 +323,7 @@ def test_one_run_can_be_plotted(kind: str, tmp_path: Path) -> None:
     assert kind == "queue_and_kv" or ">cake" in text
 
 
-@pytest.mark.parametrize("kind", sorted(set(PLOT_KINDS) - {"queue_and_kv"}))
+@pytest.mark.parametrize("kind", sorted(set(FIGURES) - {"queue_and_kv"}))
 def test_a_comparison_can_be_plotted(kind: str, tmp_path: Path) -> None:
     folder = comparison_folder(tmp_path / "comparison")
     plot(folder, kind, tmp_path / "figure.svg")
@@ -370,6 +372,15 @@ def test_folders_that_lack_what_a_plot_needs(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             plot(folder, kind, output)
+    for kind in STREAMING_KINDS:
+        with pytest.raises(
+            InputError, match=rf"no service of kind streaming, which {kind} needs; it has chat \(llm\)"
+        ):
+            plot(run, kind, output)
+        with pytest.raises(
+            InputError, match=r"service chat is of kind llm, but .* shows one of kind streaming"
+        ):
+            plot(run, kind, output, service="chat")
     with pytest.raises(InputError, match="no service 'chta' in every run; allowed: chat"):
         plot(run, "ttft_cdf", output, service="chta")
     assert not output.exists()
