@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from calibration.device_file import Entry, format_device_file, with_entries
@@ -214,6 +215,12 @@ def cellular(phone: str) -> dict[Path_, Entry]:
     return entries
 
 
+def left_out_error(values: Sequence[float]) -> float:
+    """Return the median relative error of the mean of all others as a prediction of each of `values`."""
+    others = [(sum(values) - value) / (len(values) - 1) for value in values]
+    return statistics.median(abs(mean / value - 1.0) for mean, value in zip(others, values, strict=True))
+
+
 def super_resolution(phone: str) -> dict[Path_, Entry]:
     """Return the power of SR, decoding and encoding included, and the energy of a frame on an NPU."""
     s10 = [
@@ -221,22 +228,26 @@ def super_resolution(phone: str) -> dict[Path_, Entry]:
         for pair, energy_kj in S10_KJ.items()
     ]
     s20 = 1e3 * (S20_ULTRA_KJ - DOWNLOAD_KJ["720p"]) / FRAMES * SR_FPS["galaxy-s20-ultra"]["180p-720p"]
-    value, kind = 0.5 * (statistics.mean(s10) + s20), "assumed"
+    value, kind, error, valid = 0.5 * (statistics.mean(s10) + s20), "assumed", None, ""
     note = "Between what the paper's energies give for the Galaxy S10 and S20 Ultra; range: all of them"
     if phone == "galaxy-s10":
-        value, kind = statistics.mean(s10), "fitted"
+        value, kind, valid = statistics.mean(s10), "fitted", "180p and 360p to 720p and 1080p, GPU delegate"
+        error = left_out_error(s10)
         note = (
             "Energy of a 5-minute video with SR minus download only, over its 9000 frames, times the SR rate; mean "
-            "of four models; range: the models, and the S20 Ultra"
+            "of four models; range: the models, and the S20 Ultra; error: each model against the mean of the others"
         )
     elif phone == "galaxy-s20-ultra":
-        value, kind = s20, "fitted"
+        value = s20
         note = (
             "Controller alone, 180p to 720p: 2.55 kJ minus 0.42 kJ of downloading as on the Galaxy S10, over 9000 "
-            "frames at 10.73 frames/s; range: with the Galaxy S10's models"
+            "frames at 10.73 frames/s: one energy, less that of another phone, so that nothing can be held out; range: "
+            "with the Galaxy S10's models"
         )
     return {
-        ("values", "sr_w"): figure(value, "W", "oasis", note, (*s10, s20), kind),
+        ("values", "sr_w"): replace(
+            figure(value, "W", "oasis", note, (*s10, s20), kind), valid=valid, error=error
+        ),
         ("values", "sr_npu_frame_j"): figure(
             NPU_FRAME_J,
             "J",

@@ -69,12 +69,17 @@ def fitted_soc(name: str) -> Recipe:
             note = f"No row exceeds the on-chip memory, so this is the prior: {share} of {soc.memory}"
             memory = replace(memory, kind="assumed", note=note, error=None, valid="")
         entries["values", "memory_bandwidth_bytes_per_s"] = memory
+        low, high = fit.cross_validated_interval()
         entries["values", "cross_validated_error"] = Entry(
             fit.cross_validated_error,
             "",
             "aihub",
             "fitted",
-            "Median over the rows of the relative error of a fit that has not seen the row's network",
+            "Median over the rows of the relative error of a fit that has not seen the row's network; interval: rows "
+            "drawn anew",
+            low=low,
+            high=high,
+            error=fit.cross_validated_error,
             valid=f"networks like the {len(rows)} rows of the fit; {TILES}",
         )
         for precision in PRECISIONS:

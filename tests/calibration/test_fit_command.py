@@ -52,13 +52,30 @@ def fit(capsys: pytest.CaptureFixture[str]) -> Say:
 
 @needs_data
 @pytest.mark.parametrize(
-    "name", ["q-6690", "snapdragon-7s-gen-3", "dram-pcie5", "nvme-array-4x-gen4", "pixel-5"]
+    "name", ["q-6690", "snapdragon-7s-gen-3", "dram-pcie5", "nvme-array-4x-gen4", "pixel-5", "a40"]
 )
 def test_a_rebuilt_file_is_the_shipped_one(name: str, fit: Say, tmp_path: Path) -> None:
     status, out, err = fit(name, "--data", DATA, "-o", tmp_path, "--check")
     assert (status, out.splitlines()[-1]) == (OK, f"{name}: as shipped")
     assert "1/" in err
     assert (tmp_path / f"{name}.yaml").read_text() == shipped_path(name).read_text()
+
+
+@needs_data
+@pytest.mark.slow
+def test_all_files_are_what_their_inputs_give(fit: Say) -> None:
+    """Every shipped file with a recipe, rebuilt (about ten minutes)."""
+    status, out, _ = fit("all", "--data", DATA, "--check")
+    assert status == OK, out
+    assert out.count(": as shipped") == len(recipe_files())
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_every_fitted_value_has_an_interval_an_error_and_a_range(name: str) -> None:
+    for path, entry in entries_of(shipped_document(name)):
+        if entry["kind"] == "fitted":
+            missing = [key for key in ("low", "high", "error", "valid") if key not in entry]
+            assert not missing, (path, missing)
 
 
 @needs_data
