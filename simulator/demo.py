@@ -156,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ProcessPoolExecutor(arguments.jobs) as executor:
         print(cluster(out, executor))
         print(
-            "\n(c) Five unlike phones share a five-minute video, each with a network of its own (synthetic, like FCC's\n"
+            "\n(c) Five unlike phones share a five-minute video, each on a network of its own (synthetic, like FCC's\n"
             "    broadband); plots: how many phones pay, unlike phones, phones that come and go. What SR is worth hangs\n"
             "    on its effective bitrates, which are inferred: by them five networks together carry more without it\n"
         )
