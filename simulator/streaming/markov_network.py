@@ -147,7 +147,7 @@ class MarkovNetwork:
         size = len(moves)
         equations = np.vstack([moves.T - np.eye(size), np.ones(size)])
         shares = np.linalg.lstsq(equations, np.append(np.zeros(size), 1.0), rcond=None)[0]
-        shares = np.maximum(shares, 0.0)
+        shares = np.where(shares < 1e-12, 0.0, shares)  # a state that nothing leads to, but for rounding
         result: Floats = shares / shares.sum()
         return result
 
