@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from calibration.command_line import run
+from devices.errors import Fault, InputError
 from simulator.experiments.reproduce_serving import METRICS, cell_scenario, predict, read
 from simulator.serving.build import step_cost
 from simulator.serving.step_cost import StepCost
@@ -86,7 +88,7 @@ class Fit:
 def trial_cost(row: Mapping[str, Any], constants: Mapping[str, float]) -> StepCost:
     """Return the step cost of a cell with trial constants in place of the catalogue's."""
     scenario = cell_scenario(row)
-    cost = step_cost(scenario.services["llm"], scenario.devices["gpu"])
+    cost = step_cost(scenario.llm_services["llm"], scenario.devices["gpu"])
     overheads = {name: value for name, value in constants.items() if "/" not in name}
     prefix = f"{row['gpu']}/"
     shares = {
@@ -174,12 +176,21 @@ def fit(engine: str, rows: Sequence[Mapping[str, Any]], folds: int = 5) -> Fit:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the constants, their standard errors, and the errors of the fit."""
+    """Print the constants, their standard errors, and the errors of the fit; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m calibration.engine_overheads", description=__doc__)
     parser.add_argument("engine", choices=sorted(FREE))
     parser.add_argument("cells", type=Path)
-    arguments = parser.parse_args(argv)
+    return run(_run, parser, argv)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     rows = [row for row in read(arguments.cells) if row["engine"] == arguments.engine]
+    if len({group_of(row) for row in rows}) < 2:
+        raise InputError(
+            Fault(f"has no two groups of cells of {arguments.engine}", file=str(arguments.cells))
+        )
+    if not any(row.get(f"measured_{metric}") for row in rows for metric in METRICS):
+        raise InputError(Fault("has no column measured_... with a value", file=str(arguments.cells)))
     result = fit(arguments.engine, rows)
     for name, value in result.constants.items():
         print(f"{name:36s} {value:10.4g}  +- {100 * result.deviations[name]:.0f} %")
@@ -189,7 +200,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{metric}: median |error| {100 * np.median(relative):.1f} %, worst {100 * relative.max():.0f} %, "
             f"cross-validated median {100 * result.validation[metric]:.1f} % ({len(values)} cells)"
         )
-    return 0
 
 
 if __name__ == "__main__":

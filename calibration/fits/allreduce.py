@@ -20,12 +20,13 @@ Rows that a fit takes: all-reduces of 16-bit values up to `LARGEST_BYTES`; vLLM'
 
 from __future__ import annotations
 
-import argparse
+import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from calibration.command_line import data_parser, kernel_tables, run
 from calibration.fits.regression import Array, Regression, regress
 from calibration.fits.tables import columns, describe, median_error, number_format, read, values
 from calibration.table import Measurement
@@ -109,11 +110,13 @@ def fit_allreduce(measurements: Sequence[Measurement], bootstraps: int = 200) ->
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the fits, and how they foretell Vidur's all-reduces."""
-    parser = argparse.ArgumentParser(description="Fit all-reduce on published tables.")
-    parser.add_argument("folder", type=Path, help="folder of the tables, with aiconfigurator/ and vidur/")
-    folder = parser.parse_args(argv).folder
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the fits, and how they foretell Vidur's all-reduces; return the exit status."""
+    return run(_run, data_parser("Fit all-reduce on published tables."), argv)
+
+
+def _run(arguments: Namespace) -> None:
+    folder = kernel_tables(arguments.data)
     fits = {}
     for gpu, (kind, pattern) in TABLES.items():
         rows = read(folder, kind, pattern)
@@ -132,4 +135,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

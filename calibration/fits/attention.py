@@ -26,12 +26,13 @@ between.
 
 from __future__ import annotations
 
-import argparse
+import sys
+from argparse import Namespace
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from calibration.command_line import data_parser, kernel_tables, run
 from calibration.fits.regression import Array, Form, Regression, regress
 from calibration.fits.tables import columns, describe, gpu_profile, median_error, read, stratified, values
 from calibration.readers.names import BYTES_PER_ELEMENT
@@ -245,11 +246,13 @@ def _groups(rows: Sequence[Measurement], otherwise: str) -> list[Hashable]:
     return shapes if len(set(shapes)) >= 5 else [row.number(otherwise) for row in rows]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the fits and the checks out of sample."""
-    parser = argparse.ArgumentParser(description="Fit attention on published tables.")
-    parser.add_argument("folder", type=Path, help="folder of the tables, with aiconfigurator/, frontier/ ...")
-    folder = parser.parse_args(argv).folder
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the fits and the checks out of sample; return the exit status."""
+    return run(_run, data_parser("Fit attention on published tables."), argv)
+
+
+def _run(arguments: Namespace) -> None:
+    folder = kernel_tables(arguments.data)
     prefills, decodes = {}, {}
     for gpu, (kind, pattern) in PREFILL_TABLES.items():
         prefills[gpu] = fit_prefill(read(folder, kind, pattern), gpu_profile(gpu))
@@ -294,4 +297,4 @@ def _say(what: str, errors: Array) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

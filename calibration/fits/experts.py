@@ -12,12 +12,13 @@ number of tokens.
 
 from __future__ import annotations
 
-import argparse
+import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from calibration.command_line import data_parser, kernel_tables, run
 from calibration.fits.regression import Array, Form, Regression, regress
 from calibration.fits.tables import describe, gpu_profile, number_format, read, stratified, values
 from calibration.table import Measurement
@@ -114,11 +115,13 @@ def fit_experts(measurements: Sequence[Measurement], gpu: GpuProfile, bootstraps
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the fits."""
-    parser = argparse.ArgumentParser(description="Fit mixtures of experts on published tables.")
-    parser.add_argument("folder", type=Path, help="folder of the tables, with aiconfigurator/")
-    folder = parser.parse_args(argv).folder
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the fits; return the exit status."""
+    return run(_run, data_parser("Fit mixtures of experts on published tables."), argv)
+
+
+def _run(arguments: Namespace) -> None:
+    folder = kernel_tables(arguments.data)
     for gpu, (kind, pattern) in TABLES.items():
         rows = read(folder, kind, pattern)
         fit = fit_experts(rows, gpu_profile(gpu))
@@ -131,4 +134,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

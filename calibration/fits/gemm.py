@@ -24,12 +24,13 @@ of each number of rows.
 
 from __future__ import annotations
 
-import argparse
+import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from calibration.command_line import data_parser, kernel_tables, run
 from calibration.fits.regression import Array, Form, Regression, regress
 from calibration.fits.tables import (
     columns,
@@ -186,11 +187,13 @@ def fit_gemm(
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the fits and the checks out of sample."""
-    parser = argparse.ArgumentParser(description="Fit matrix products on published tables.")
-    parser.add_argument("folder", type=Path, help="folder of the tables, with aiconfigurator/, vidur/ ...")
-    folder = parser.parse_args(argv).folder
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the fits and the checks out of sample; return the exit status."""
+    return run(_run, data_parser("Fit matrix products on published tables."), argv)
+
+
+def _run(arguments: Namespace) -> None:
+    folder = kernel_tables(arguments.data)
     fits: dict[str, Regression] = {}
     for gpu, (kind, pattern) in TABLES.items():
         rows = read(folder, kind, pattern)
@@ -205,4 +208,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

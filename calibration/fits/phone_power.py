@@ -12,18 +12,20 @@ in where there is none; it is marked assumed and its range spans what the source
 - SR: energies of the OASIS paper, with and without SR; on an NPU, the Mobile AI challenge;
 - encoder: no public figure found. Assumed.
 
-Run ``python -m calibration.fits.phone_power DATA_FOLDER`` to print the figures, with ``--write FOLDER`` to put them
+Run ``python -m calibration.fits.phone_power FOLDER`` to print the figures, with ``--write FOLDER`` to put them
 into the catalogue's phone files there.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
+import sys
+from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from calibration.command_line import data_parser, run
 from calibration.device_file import Entry, format_device_file, with_entries
 from calibration.fits.phone_facts import (
     AWAKE_HIGH_W,
@@ -288,12 +290,14 @@ def phone_file(text: str, entries: Mapping[Path_, Entry]) -> str:
     return format_device_file(document)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the figures, and write them into phone files where asked."""
-    parser = argparse.ArgumentParser(description="Derive the power of phones from published figures.")
-    parser.add_argument("data", type=Path, help="folder of the published tables")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the figures, and write them into phone files where asked; return the exit status."""
+    parser = data_parser("Derive the power of phones from published figures.")
     parser.add_argument("--write", type=Path, help="folder for the phone files")
-    arguments = parser.parse_args(argv)
+    return run(_run, parser, argv)
+
+
+def _run(arguments: Namespace) -> None:
     for phone, entries in fit_phone_power(arguments.data).items():
         print(phone)
         for path, entry in entries.items():
@@ -307,4 +311,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,20 +14,22 @@ falls to idle power, so that the run cannot have filled the interval that was av
 single prompts of `PEAK_PROMPT` tokens and more: shorter ones end before power can be sampled, and several are
 computed with gaps between them, so that their mean rate is not that of the peak.
 
-Run ``python -m calibration.fits.power DATA_FOLDER``; ``--cells FILE`` writes ML.ENERGY's rows as cells for ``hetsim
+Run ``python -m calibration.fits.power FOLDER``; ``--cells FILE`` writes ML.ENERGY's rows as cells for ``hetsim
 reproduce energy`` instead.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
+import sys
+from argparse import Namespace
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from calibration.command_line import data_parser, run
 from calibration.fits.regression import Array, Form, Regression, regress
 from calibration.readers.power import read_ml_energy
 from calibration.readers.splitwise import read as read_splitwise
@@ -280,12 +282,14 @@ def read_points(data: Path, prompt_tokens: float = PROMPT_TOKENS) -> dict[str, l
     return splitwise_points(data / SPLITWISE) | ml_energy_points(data / ML_ENERGY, prompt_tokens)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the fits, or write the cells."""
-    parser = argparse.ArgumentParser(description="Fit GPU power on published serving runs.")
-    parser.add_argument("data", type=Path, help="folder of the published tables")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the fits, or write the cells; return the exit status."""
+    parser = data_parser("Fit GPU power on published serving runs.")
     parser.add_argument("--cells", type=Path, help="CSV to write ML.ENERGY's rows to, instead of a fit")
-    arguments = parser.parse_args(argv)
+    return run(_run, parser, argv)
+
+
+def _run(arguments: Namespace) -> None:
     if arguments.cells:
         rows = energy_cells(arguments.data / ML_ENERGY)
         with arguments.cells.open("x", newline="", encoding="utf-8") as stream:
@@ -306,4 +310,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

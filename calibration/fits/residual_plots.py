@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-import argparse
+import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from calibration.command_line import data_parser, kernel_tables, run
 from calibration.fits import allreduce, attention, gemm
 from calibration.fits.regression import Array, Regression
 from calibration.fits.tables import columns, gpu_profile, number_format, read
@@ -122,19 +124,22 @@ def figures(folder: Path) -> Iterator[tuple[str, Figure]]:
         )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write the figures."""
-    parser = argparse.ArgumentParser(description="Residual plots of the kernel fits.")
-    parser.add_argument("folder", type=Path, help="folder of the tables, with aiconfigurator/, vidur/ ...")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the figures; return the exit status."""
+    parser = data_parser("Residual plots of the kernel fits.")
     parser.add_argument("output", type=Path, help="folder for the figures; made where absent")
     parser.add_argument("--format", choices=FORMATS, default="png")
-    arguments = parser.parse_args(argv)
+    return run(_run, parser, argv)
+
+
+def _run(arguments: Namespace) -> None:
+    folder = kernel_tables(arguments.data)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures(arguments.folder):
+    for name, figure in figures(folder):
         path = arguments.output / f"{name}.{arguments.format}"
         save(figure, path)
         print(path)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

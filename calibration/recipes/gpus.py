@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.command_line import KERNELS
 from calibration.device_file import Entry
 from calibration.fits import allreduce, attention, experts, gemm, power
 from calibration.fits.regression import Regression
@@ -15,7 +16,7 @@ from calibration.fits.tables import columns, read
 from calibration.recipes.recipe import Fit, Found, Path_, Recipe, Shelf, fitted, unit_of
 from devices.profiles import GemmRate
 
-TABLES = "gpu_microbench"
+TABLES = KERNELS
 """Folder of the kernel tables, below that of all published tables."""
 
 FORMATS = {"aiconfigurator": ("bf16", "fp8"), "vidur": ("bf16",), "llmservingsim": ("bf16",)}

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from calibration.command_line import run
 from calibration.commands import Progress
 from calibration.table import read_measurements, write_measurements
 from calibration.validation.measure import full_study, measure, quick_study
@@ -21,12 +22,7 @@ COMMAND = "python -m calibration.validation"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 done, 1 some points could not be measured, 2 bad input."""
-    arguments = _parser().parse_args(argv)
-    try:
-        return _run(arguments)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return run(_run, _parser(), argv)
 
 
 def _parser() -> argparse.ArgumentParser:
