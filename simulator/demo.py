@@ -157,8 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(cluster(out, executor))
         print(
             "\n(c) Five unlike phones share a five-minute video, each on a network of its own (synthetic, like FCC's\n"
-            "    broadband); plots: how many phones pay, unlike phones, phones that come and go. What SR is worth hangs\n"
-            "    on its effective bitrates, which are inferred: by them five networks together carry more without it\n"
+            "    broadband); plots: how many phones pay, unlike phones, phones that come and go. What SR is worth\n"
+            "    hangs on its effective bitrates, which are inferred: by them five networks carry more without it\n"
         )
         print(phones(out, executor))
     print(f"\nplots: {', '.join(sorted(path.name for path in out.glob('*.png')))} in {out}")
