@@ -22,6 +22,7 @@ __all__ = [
     "PROFILE_KINDS",
     "catalogue_files",
     "engine_fit",
+    "engine_version",
     "forget_profiles",
     "load_profile",
     "load_sourced",
@@ -180,16 +181,16 @@ def nearest_version(name: str, known: Iterable[str]) -> str | None:
     known = list(known)
     if name in known:
         return name
-    family, version = _version(name)
-    same = sorted((_version(entry)[1], entry) for entry in known if _version(entry)[0] == family)
+    family, version = engine_version(name)
+    same = sorted((engine_version(entry)[1], entry) for entry in known if engine_version(entry)[0] == family)
     if not version or not same:
         return None
     older = [entry for number, entry in same if number <= version]
     return older[-1] if older else same[0][1]
 
 
-def _version(name: str) -> tuple[str, tuple[int, ...]]:
-    """Split ``vllm-0.12`` into its family and a version that compares; the latter is empty without one."""
+def engine_version(name: str) -> tuple[str, tuple[int, ...]]:
+    """Return family and version of an engine's name, such as ``("vllm", (0, 12))``; without a version it is empty."""
     match = re.fullmatch(r"(.+)-v?([0-9]+(?:\.[0-9]+)*)", name)
     if match is None:
         return name, ()

@@ -10,6 +10,7 @@ from typing import Any
 
 from devices.errors import Fault, InputError
 from simulator.cli import STUDIES
+from simulator.experiments.evidence import assumed_note
 from simulator.experiments.run_store import to_json
 
 
@@ -33,22 +34,29 @@ Answer = tuple[list[dict[str, Any]], Callable[[], str], list[str]]
 def cake(cells: Path | None) -> Answer:
     """Reproduce the Cake paper's speed-ups."""
     from simulator.experiments.cake_cases import report_cake  # noqa: PLC0415 (slow imports)
-    from simulator.experiments.reproduce_cake import notes, reproduce_cake  # noqa: PLC0415
+    from simulator.experiments.reproduce_cake import (  # noqa: PLC0415
+        cell_scenario,
+        notes,
+        reproduce_cake,
+    )
 
     rows = reproduce_cake(cells)
-    return rows, lambda: report_cake(rows), notes(rows)
+    assumed = assumed_note(cell_scenario(row, "cake") for row in rows)
+    return rows, lambda: report_cake(rows), notes(rows) + assumed
 
 
 def serving(cells: Path | None) -> Answer:
     """Reproduce measured latencies of serving engines."""
     from simulator.experiments.reproduce_serving import (  # noqa: PLC0415 (slow imports)
+        cell_scenario,
         fallbacks,
         report_serving,
         reproduce_serving,
     )
 
     rows = reproduce_serving(cells)
-    return rows, lambda: report_serving(rows), fallbacks(rows)
+    assumed = assumed_note(cell_scenario(row) for row in rows)
+    return rows, lambda: report_serving(rows), fallbacks(rows) + assumed
 
 
 def phone_sr(cells: Path | None) -> Answer:
@@ -66,25 +74,30 @@ def phone_sr(cells: Path | None) -> Answer:
 def energy(cells: Path | None) -> Answer:
     """Reproduce measured power of serving engines."""
     from simulator.experiments.reproduce_energy import (  # noqa: PLC0415 (slow imports)
+        cell_scenario,
         notes,
         report_energy,
         reproduce_energy,
     )
 
     rows = reproduce_energy(cells)
-    return rows, lambda: report_energy(rows), notes(rows)
+    assumed = assumed_note(cell_scenario(row) for row in rows)
+    return rows, lambda: report_energy(rows), notes(rows) + assumed
 
 
 def kv_load(cells: Path | None) -> Answer:
     """Reproduce measured times to load a stored prefix or to compute it."""
     from simulator.experiments.reproduce_kv_load import (  # noqa: PLC0415 (slow imports)
+        LOADING,
+        cell_scenario,
         notes,
         report_kv_load,
         reproduce_kv_load,
     )
 
     rows = reproduce_kv_load(cells)
-    return rows, lambda: report_kv_load(rows), notes(rows)
+    assumed = assumed_note(cell_scenario(row, LOADING) for row in rows)
+    return rows, lambda: report_kv_load(rows), notes(rows) + assumed
 
 
 def streaming(cells: Path | None) -> Answer:

@@ -12,7 +12,7 @@ from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
 from simulator.experiments.compare import compare as compare_variants
 from simulator.experiments.comparison import Comparison
-from simulator.experiments.evidence import assumed_values, fallbacks
+from simulator.experiments.evidence import assumed_note, fallbacks
 from simulator.experiments.execution import worker_pool
 from simulator.experiments.report import comparison_text
 from simulator.experiments.run_store import to_json
@@ -112,10 +112,8 @@ def _study(arguments: Namespace, vary: Mapping[str, Sequence[str]]) -> Compariso
     )
     for note in notes:
         say(f"note: {note}")
-    assumed = {value for variant in comparison.variants for value in assumed_values(variant.scenario)}
-    if assumed:
-        entries = ", ".join(sorted({entry for entry, _ in assumed}))
-        say(f"note: stands on {len(assumed)} assumed values of {entries} (hetsim cite)")
+    for note in assumed_note(variant.scenario for variant in comparison.variants):
+        say(f"note: {note}")
     for note in dict.fromkeys(it for variant in comparison.variants for it in fallbacks(variant.scenario)):
         say(f"note: {note}")
     for folder in _folders(comparison):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -74,13 +76,27 @@ def placement_fault(service: LlmService, device: DeviceSpec) -> str | None:
     return None
 
 
+def as_number(text: str) -> int | float | str:
+    """Return the number that a text is in decimal notation, such as 8, -0.5 or 1e-3; any other text as it is.
+
+    A number that starts with a needless zero, such as 007, is a label.
+    """
+    match = re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", text)
+    if match is None:
+        return text
+    if match[2] or match[3]:
+        value = float(text)
+        return value if math.isfinite(value) else text
+    return int(text)
+
+
 def read_cells(
     path: Path,
     columns: Mapping[str, Column],
     optional: Mapping[str, Column] = MappingProxyType({}),
     check: Callable[[Mapping[str, Any]], str | None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """Read a CSV of cells; columns that are not named are passed through as text.
+    """Read a CSV of cells; columns that are not named are passed through, numbers as numbers, else as text.
 
     Parameters
     ----------
@@ -118,7 +134,7 @@ def read_cells(
                     reads = columns.get(name) or optional.get(name)
                     text = (field or "").strip()
                     if reads is None:
-                        row[name] = text
+                        row[name] = as_number(text)
                     elif text or name in columns:
                         try:
                             row[name] = reads(text)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
-from devices.catalogue import engine_fit, load_profile
+from devices.catalogue import engine_fit, engine_version, load_profile
 from devices.document import read_document
 from devices.evidence import Evidence, Kind
 from devices.phones import PhoneProfile, SocProfile
@@ -167,6 +167,15 @@ def assumed_values(scenario: Scenario) -> list[tuple[str, str]]:
     return list(dict.fromkeys((it.entry, it.field) for it in citations(scenario) if it.kind == "assumed"))
 
 
+def assumed_note(scenarios: Iterable[Scenario]) -> list[str]:
+    """Return one line about the assumed values that scenarios stand on; none where there are none."""
+    assumed = {value for scenario in scenarios for value in assumed_values(scenario)}
+    if not assumed:
+        return []
+    entries = ", ".join(sorted({entry for entry, _ in assumed}))
+    return [f"stands on {len(assumed)} assumed values of {entries} (hetsim cite)"]
+
+
 def fallbacks(scenario: Scenario) -> list[str]:
     """Return what stands in for engine versions that the catalogue lacks."""
     return [
@@ -181,15 +190,24 @@ def stand_ins(engine: str, gpu: str) -> list[str]:
     notes = []
     overheads = load_engine(engine).name
     if overheads != engine:
-        notes.append(f"{engine} is not calibrated; overheads are those of {overheads}")
+        newer = _newer(overheads, engine, "in the catalogue")
+        notes.append(f"{engine} is not calibrated; overheads are those of {overheads}{newer}")
     profile = load_profile(gpu)
     if isinstance(profile, GpuProfile):
         used = engine_fit(profile, engine)[1]
         if not used:
             notes.append(f"{engine} is not calibrated on {gpu}; its kernels are taken to run at full rate")
         elif used != engine:
-            notes.append(f"{engine} is not calibrated on {gpu}; efficiencies are those of {used}")
+            newer = _newer(used, engine, f"calibrated on {gpu}")
+            notes.append(f"{engine} is not calibrated on {gpu}; efficiencies are those of {used}{newer}")
     return notes
+
+
+def _newer(used: str, asked: str, where: str) -> str:
+    """Return the words for a version that stands in although it is newer than the one asked for; else none."""
+    return (
+        f", which is newer: no older one is {where}" if engine_version(used) > engine_version(asked) else ""
+    )
 
 
 def _said(spec: DeviceSpec | LinkSpec, profile: Profile) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
     def check(row: Mapping[str, Any]) -> str | None:
         scenario = cell_scenario(row)
-        return placement_fault(scenario.services["llm"], scenario.devices["gpu"])
+        return placement_fault(scenario.llm_services["llm"], scenario.devices["gpu"])
 
     return read_cells(path, columns(), {f"measured_{metric}": MEASURED for metric in METRICS}, check)
 
