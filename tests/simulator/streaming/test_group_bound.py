@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.errors import InputError
 from simulator.policies.abr.fixed import Fixed
 from simulator.policies.collaboration.abr_halves import FixedCombination
 from simulator.policies.collaboration.no_sr import NoSr
@@ -364,3 +365,8 @@ def test_weights_and_settings_count() -> None:
     assert upper_bound(faster, startup_s=3.0, whole_up_to=0).qoe > bound
     more = replace(group, phones=(*group.phones, a_phone("b", None, 5.0)))
     assert upper_bound(more, startup_s=3.0, whole_up_to=0).qoe > bound
+
+
+def test_sr_throughout_needs_sr() -> None:
+    with pytest.raises(InputError, match="needs a combination with SR"):
+        upper_bound(a_group([a_phone("a", 1.0, None)], 3, combinations=()), plain=False)
