@@ -74,12 +74,13 @@ def calibrate(arguments: Namespace) -> int:
         print(f"hetsim: not measured: {failure}", file=sys.stderr)
     if outcome.left_out:
         print(f"hetsim: the time limit left out {outcome.left_out} points", file=sys.stderr)
+    status = 1 if outcome.failed else 0
     if device_file is not None:
         from calibration.fit_command import write_device  # noqa: PLC0415 - imports scipy
 
         model = options.shapes[0].name  # where several were measured
-        write_device([Table(head, outcome.rows)], device_file, arguments.name, model)
-    return 1 if outcome.failed else 0
+        status |= write_device([Table(head, outcome.rows)], device_file, arguments.name, model)
+    return status
 
 
 def check_device_file(arguments: Namespace, device_file: Path) -> None:

@@ -238,8 +238,7 @@ def _fit_tables(arguments: Namespace) -> int:
     if arguments.output is None:
         raise InputError(Fault("--from needs -o FILE.yaml", file="-o"))
     tables = [read_measurements(path) for path in arguments.tables]
-    write_device(tables, arguments.output, arguments.name, arguments.model)
-    return 0
+    return write_device(tables, arguments.output, arguments.name, arguments.model)
 
 
 def device_name(output: Path, name: str) -> str:
@@ -249,12 +248,20 @@ def device_name(output: Path, name: str) -> str:
     return output.stem
 
 
-def write_device(tables: Sequence[Table], output: Path, name: str = "", model: str = "") -> None:
-    """Fit tables of one machine, print the fits, and write the device file and, in a folder beside it, its engine's."""
+def write_device(tables: Sequence[Table], output: Path, name: str = "", model: str = "") -> int:
+    """Fit tables of one machine, print the fits, and write the device file and, in a folder beside it, its engine's.
+
+    Where the fits describe no processor, the reasons go to stderr, nothing is written, and the status is 1.
+    """
     name = device_name(output, name)
     found = measured_device(tables, name, model)
     for title, regression in found.fits.items():
         print(describe(title, regression))
+    if found.faults:
+        for fault in found.faults:
+            print(f"hetsim: {fault}", file=sys.stderr)
+        print(f"hetsim: {output} is not written: measure more points, on a quiet machine", file=sys.stderr)
+        return 1
     engine_path = output.parent / ENGINES_FOLDER / f"{found.engine['name']}.yaml"
     texts = {}
     for path, document in ((output, found.device), (engine_path, found.engine)):
@@ -263,3 +270,4 @@ def write_device(tables: Sequence[Table], output: Path, name: str = "", model: s
     write_new(texts)
     for path in texts:
         print(path)
+    return 0

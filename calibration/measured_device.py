@@ -10,7 +10,7 @@ from typing import Any
 from calibration.commands import SHAPE_KEYS, shape_of
 from calibration.device_file import Entry, with_entries
 from calibration.fits.processor import ProcessorFit, fit_processor
-from calibration.fits.regression import Regression
+from calibration.fits.regression import BOUND_WIDTH, Regression
 from calibration.recipes.recipe import fitted, unit_of
 from calibration.table import Measurement, Table
 from devices.errors import Fault, InputError
@@ -52,6 +52,8 @@ class MeasuredDevice:
     """The values of both: ``device`` and ``engine``, by path."""
     fits: Mapping[str, Regression]
     """The regressions behind them."""
+    faults: Sequence[str]
+    """Why the fits describe no processor (`ProcessorFit.faults`); nothing where they do."""
 
 
 def measured_device(tables: Sequence[Table], name: str, model_name: str = "") -> MeasuredDevice:
@@ -117,7 +119,11 @@ def measured_device(tables: Sequence[Table], name: str, model_name: str = "") ->
     entries = _entries(fit, number_format, engine, {bench: _valid(rows, bench) for bench in VARIED})
     fits = {f"{name} {what.replace('_', ' ')}": one for what, one in fit.regressions.items()}
     return MeasuredDevice(
-        with_entries(device, entries["device"]), with_entries(engine_file, entries["engine"]), entries, fits
+        with_entries(device, entries["device"]),
+        with_entries(engine_file, entries["engine"]),
+        entries,
+        fits,
+        fit.faults(),
     )
 
 
@@ -149,6 +155,10 @@ def _part(path: tuple[str, ...], part: Any, *fits: tuple[Regression, str]) -> di
             fit, valid = found
             note = f"Fitted to {len(fit.errors)} points; median error {100 * fit.median_error:.1f} %"
             entry = fitted(fit, field.name, unit, "measured", note, valid)
+            side = fit.on_bound.get(field.name)
+            if side and fit.high[field.name] - fit.low[field.name] <= BOUND_WIDTH * value:
+                note = f"{note}; the {side} that it can be, so that the resamples give no interval"
+                entry = Entry(value, unit, "measured", "assumed", note, valid=valid)
         elif field.name in MEASURED:
             entry = Entry(value, unit, "measured", "measured", MEASURED[field.name])
         else:

@@ -72,6 +72,21 @@ STEP_BOUNDS = {
 }
 
 
+WORST_STEP_ERROR = 0.5
+"""Median relative error of the steps from which on a fit describes nothing."""
+
+
+def is_natural(name: str, side: str) -> bool:
+    """Whether a constant may lie at that end of its range: a time at nothing, an efficiency at the peak.
+
+    The other ends, and both of an engine's shares, are only there to end a search: a constant that has got so far
+    explains something else.
+    """
+    if name.endswith("efficiency"):
+        return side == "greatest"
+    return side == "least" and not name.endswith("_share")
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessorFit:
     """A processor, the engine that was measured on it, and how well each fit holds."""
@@ -84,6 +99,24 @@ class ProcessorFit:
     """What the engine costs beyond them."""
     regressions: Mapping[str, Regression]
     """By what was fitted: ``gemm``, ``attention_prefill``, ``attention_decode``, ``step``."""
+
+    def faults(self) -> list[str]:
+        """Return why the fits describe no processor; nothing where they do."""
+        found = []
+        for what, fit in self.regressions.items():
+            if len(fit.errors) < len(fit.constants):
+                found.append(f"{what}: {len(fit.errors)} points for {len(fit.constants)} constants")
+            found += [
+                f"{what}: {name} has run to the {side} that is allowed, {fit.constants[name]:.4g}"
+                for name, side in fit.on_bound.items()
+                if not is_natural(name, side)
+            ]
+        error = self.regressions["step"].median_error
+        if error > WORST_STEP_ERROR:
+            found.append(
+                f"step: median error {100 * error:.0f} %, at most {100 * WORST_STEP_ERROR:.0f} % is allowed"
+            )
+        return found
 
     def cost(self, model: ModelSpec) -> StepCost:
         """Return the step cost of a model whose weights have the number format that was measured."""
@@ -113,7 +146,7 @@ def fit_processor(
     Raises
     ------
     InputError
-        Where one of the benchmarks is missing.
+        Where one of the benchmarks is missing or has but one point.
     """
     by_bench: dict[str, list[Measurement]] = {}
     for row in rows:
@@ -122,6 +155,10 @@ def fit_processor(
     if missing := [name for name in wanted if name not in by_bench]:
         raise InputError(Fault(f"no rows of {', '.join(missing)} to fit a processor to"))
     gemms = by_bench["gemm"]
+    shapes = len({(row.number("n"), row.number("k")) for row in gemms})
+    counts = {name: len(by_bench[name]) for name in wanted[1:4]} | {"gemm": shapes}
+    if few := [name for name, count in counts.items() if count < 2]:
+        raise InputError(Fault(f"one point, or products of one shape, are too few to fit: {', '.join(few)}"))
     number_format = str(gemms[0].parameters["precision"])
     width = NUMBER_FORMATS[number_format] / 8
     sizes = columns(gemms, "m", "n", "k")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from scipy.optimize import least_squares
 Array = NDArray[np.float64]
 Form = Callable[[Mapping[str, float], Mapping[str, Array]], Array]
 """A formula: constants by name and columns by name (arrays of one length) -> predicted values, all positive."""
+
+BOUND_WIDTH = 1e-3
+"""Relative distance from an end of its range up to which a constant counts as lying there."""
 
 INTERVAL = (0.05, 0.95)
 """Quantiles of the resampled constants between which an interval lies."""
@@ -38,6 +41,8 @@ class Regression:
     """ln(predicted / measured) of every point, of the fit to all points."""
     held_out: Array
     """The same, of a fit that has not seen the point's group."""
+    on_bound: Mapping[str, str] = field(default_factory=dict)
+    """Constants that the search has left at the end of their range: ``least`` or ``greatest`` by name."""
 
     @property
     def median_error(self) -> float:
@@ -142,7 +147,18 @@ def regress(
         high={name: max(value, float(spread[name][1])) for name, value in constants.items()},
         errors=search.errors(constants),
         held_out=held_out,
+        on_bound=_on_bound(constants, bounds or {}),
     )
+
+
+def _on_bound(constants: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> dict[str, str]:
+    """Return which constants lie at an end of their range, within `BOUND_WIDTH`."""
+    return {
+        name: side
+        for name, ends in bounds.items()
+        for side, end in zip(("least", "greatest"), ends, strict=True)
+        if abs(constants[name] - end) <= BOUND_WIDTH * end
+    }
 
 
 @dataclass(frozen=True)

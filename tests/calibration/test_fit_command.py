@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from calibration.bench.harness import Outcome
 from calibration.device_file import Entry, format_device_file
 from calibration.fit_command import compare
+from calibration.fits.processor import is_natural
 from calibration.recipes import storage
 from calibration.recipes.recipe import (
     Found,
@@ -25,7 +28,7 @@ from calibration.recipes.recipe import (
     unit_of,
 )
 from calibration.recipes.shipped import CITED, RECIPES, gaps, recipe_files, recipes_of
-from calibration.table import read_measurements
+from calibration.table import Measurement, read_measurements, write_measurements
 from devices.catalogue import load_sourced
 from devices.errors import InputError
 from devices.profiles import GpuProfile
@@ -235,7 +238,8 @@ def test_own_measurements_become_a_device_file(
     profile = load_sourced(output, GpuProfile, also=("kind",))
     assert profile.memory_bytes == pytest.approx(23.5 * 2**30, rel=0.001)
     assert profile.multiprocessors == 2
-    assert profile.gemm["fp32"].evidence["efficiency"].kind == "fitted"
+    assert profile.gemm["fp32"].evidence["memory_efficiency"].kind == "fitted"
+    assert profile.gemm["fp32"].evidence["launch_s"].kind == "assumed"  # at the least that it can be
     assert profile.evidence["idle_w"].kind == "assumed"
     share = profile.engines[f"torch-{profile.name}-2.13"].evidence["gemm_share"]
     assert share.low is not None and share.high is not None and share.error is not None
@@ -247,6 +251,74 @@ def test_own_measurements_become_a_device_file(
     output.write_text("kept")
     assert fit(*tables, "-o", output)[0] == BAD_INPUT
     assert output.read_text() == "kept"
+
+
+def poor_table(folder: Path, steps: Callable[[int, Measurement], Measurement | None]) -> Path:
+    """Write measurements of the EPYC with other steps, and return the file."""
+    rows, header = [], {}
+    for name in ("kernels", "step", "copy_network"):
+        table = read_measurements(MEASUREMENTS / f"cpu_{name}.csv")
+        header |= table.header
+        rows += table.rows
+    number = itertools.count()
+    changed = [steps(next(number), row) if row.bench == "step" else row for row in rows]
+    path = folder / "poor.csv"
+    write_measurements(path, header, [row for row in changed if row is not None])
+    return path
+
+
+def scrambled(number: int, row: Measurement) -> Measurement:
+    """Every other step takes a hundred times as long."""
+    return replace(row, value=row.value * (100.0 if number % 2 else 1.0))
+
+
+def few(number: int, row: Measurement) -> Measurement | None:
+    """Four steps, for five constants."""
+    return row if number < 4 else None
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [(scrambled, "step: median error "), (few, "step: 4 points for 5 constants")],
+)
+def test_fits_that_describe_nothing_write_nothing(
+    steps: Callable[[int, Measurement], Measurement | None],
+    message: str,
+    fit: Say,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("calibration.measured_device.BOOTSTRAPS", 0)
+    output = tmp_path / "mine.yaml"
+    status, out, err = fit("--from", poor_table(tmp_path, steps), "-o", output)
+    assert status == FAILED
+    assert "mine step: " in out
+    assert message in err
+    assert "is not written" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["poor.csv"]
+
+
+def test_one_point_is_too_few_to_fit(fit: Say, tmp_path: Path) -> None:
+    path = poor_table(tmp_path, lambda number, row: None if number else row)
+    status, _, err = fit("--from", path, "-o", tmp_path / "mine.yaml")
+    assert status == BAD_INPUT
+    assert "too few to fit: step" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "natural"),
+    [
+        ("efficiency", "greatest", True),
+        ("efficiency", "least", False),
+        ("launch_s", "least", True),
+        ("launch_s", "greatest", False),
+        ("sharpness", "least", True),
+        ("gemm_share", "least", False),
+        ("gemm_share", "greatest", False),
+    ],
+)
+def test_some_ends_of_a_range_are_natural(name: str, side: str, natural: bool) -> None:
+    assert is_natural(name, side) == natural
 
 
 @pytest.mark.parametrize(
