@@ -52,6 +52,8 @@ def check_streaming(
         yield Problem((*path, "phones"), message)
     if service.buffer <= 0.0:
         yield Problem((*path, "buffer"), "is 0 s; allowed: above 0 s")
+    if service.upper_bound == "sr_only" and not service.super_resolution:
+        yield Problem((*path, "upper_bound"), "is sr_only, but super_resolution is empty; allowed: none, any")
     videos = {
         key: workload
         for key, workload in workloads.items()

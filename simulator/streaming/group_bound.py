@@ -30,6 +30,7 @@ from typing import Literal
 
 import numpy as np
 
+from devices.errors import Fault, InputError
 from simulator.policies.collaboration.protocol import Combination
 from simulator.streaming.group.group import Group
 from simulator.streaming.linear_programme import LinearProgramme, Term
@@ -105,7 +106,14 @@ def upper_bound(
         When the search for whole chunks stops.
     whole_up_to
         Largest number of whole-numbered unknowns; a larger programme is solved without that condition ("lp").
+
+    Raises
+    ------
+    InputError
+        Where chunks without SR are not allowed, but there are none with it.
     """
+    if not plain and not group.combinations:
+        raise InputError(Fault("a bound for SR throughout needs a combination with SR; the group has none"))
     schedule = _Schedule(group, plain, startup_s)
     schedule.build()
     programme, chunks = schedule.programme, group.video.segments

@@ -76,20 +76,21 @@ class LinearProgramme:
         """
         import numpy as np  # noqa: PLC0415 (with SciPy)
         from scipy.optimize import Bounds, LinearConstraint, linprog, milp  # noqa: PLC0415 (slow import)
-        from scipy.sparse import csr_array  # noqa: PLC0415 (likewise)
+        from scipy.sparse import csr_array, vstack  # noqa: PLC0415 (likewise)
 
         shape = (len(self._row_upper), len(self.gain))
         rows = csr_array((self._factors, self._columns, self._ends), shape=shape)
         if not whole:
             # Interior points: on long sessions with many phones the simplex method takes a hundred times as long.
-            fixed = np.equal(self._row_lower, self._row_upper)
-            limits = np.array(self._row_upper)
+            least, most = np.array(self._row_lower), np.array(self._row_upper)
+            fixed = least == most
+            below, above = np.isfinite(most) & ~fixed, np.isfinite(least) & ~fixed
             result = linprog(  # type: ignore[call-overload]  # its stubs know no sparse rows
                 -np.array(self.gain),
-                A_ub=rows[~fixed],
-                b_ub=limits[~fixed],
+                A_ub=vstack((rows[below], -rows[above])),
+                b_ub=np.concatenate((most[below], -least[above])),
                 A_eq=rows[fixed],
-                b_eq=limits[fixed],
+                b_eq=most[fixed],
                 bounds=np.column_stack((self._lower, self._upper)),
                 method="highs-ipm",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import inf, nan
+from math import inf
 from pathlib import Path
 
 from devices.errors import InputError
@@ -121,9 +121,9 @@ def run_streaming(
     for session in range(streamed.sessions):
         group = streamed.group(session)
         result = simulate_group(group, _collaboration(policy), None if abr is None else _collaboration(abr))
-        bound = nan
+        bound = None
         if service.upper_bound != "none":  # without whole numbers, so that no time limit decides
-            bound = upper_bound(group, plain=service.upper_bound == "any", whole_up_to=0).qoe
+            bound = upper_bound(group, plain=service.upper_bound == "any", whole_up_to=0)
         add_viewers(run.viewers, session, result, streamed.video, streamed.device_of, bound)
         run.sessions.append(result)
         run.notes += _notes(name, group, result)

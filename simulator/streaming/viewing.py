@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator.core import TEXT, Table
 from simulator.streaming.group import Component, GroupResult
+from simulator.streaming.group_bound import UpperBound
 from simulator.streaming.qoe import FIGURES, PlayedSession, qoe
 from simulator.streaming.video import Video
 
@@ -40,7 +41,7 @@ VIEWER_COLUMNS = {
 ``alive``: it neither died nor left; ``complete``: it was there to the end of the video; ``bitrate_bps``: mean nominal
 bitrate of what was downloaded for it, ``effective_bps``: the same after super-resolution (SR); ``switches``: changes
 of either; ``sr_share``: share of chunks with SR; ``qoe_...``: per segment, see `simulator.streaming.qoe`; ``..._j``: by
-component, and all; ``upper_bound``: of ``qoe_oasis`` over all policies. NaN: it never played, or nobody knows.
+component, and all; ``upper_bound``: of ``qoe_oasis`` over all policies, for who saw the whole video. NaN: it never played, or nobody knows.
 """
 
 
@@ -50,7 +51,7 @@ def add_viewers(
     result: GroupResult,
     video: Video,
     device_of: Mapping[str, str],
-    upper_bound: float = nan,
+    bound: UpperBound | None = None,
 ) -> None:
     """Append one row per phone of a session.
 
@@ -66,7 +67,7 @@ def add_viewers(
         What was played.
     device_of
         Device of the scenario by phone.
-    upper_bound
+    bound
         QoE that no policy can exceed, where it is known.
     """
     chunks = result.chunks
@@ -84,9 +85,13 @@ def add_viewers(
             sr_busy_s[phone] += busy_s
     viewers, watched = result.viewing.column("phone"), result.viewing.column("chunk")
     stalls_s = result.viewing.column("stall_s")
+    play_s = result.viewing.column("play_s")
+    first_s = float(play_s.min()) if len(play_s) else 0.0
     for name, phone in result.phones.items():
         seen = np.flatnonzero(viewers == name)
         rows = [(by := made[int(watched[place])]).get(name, next(iter(by.values()))) for place in seen]
+        complete = phone.alive and phone.first_chunk + phone.played == video.segments
+        whole = complete and not phone.first_chunk
         energies = [phone.energy_j[component.name.lower()] for component in Component]
         figures = dict.fromkeys(FIGURES, nan)
         bitrate = effective = share = nan
@@ -110,7 +115,7 @@ def add_viewers(
             name,
             device_of[name],
             int(phone.alive),
-            int(phone.alive and phone.first_chunk + phone.played == video.segments),
+            int(complete),
             nan if phone.startup_s is None else phone.startup_s,
             phone.stall_s,
             int(np.count_nonzero(stalls_s[seen] > 0.0)),
@@ -126,5 +131,5 @@ def add_viewers(
             phone.battery_share,
             sr_busy_s[name],
             result.end_s,
-            upper_bound,
+            nan if bound is None or not whole else bound.of_viewer(float(play_s[seen[0]]) - first_s),
         )

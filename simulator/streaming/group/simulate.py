@@ -8,6 +8,7 @@ from simulator.policies.collaboration.abr_halves import AbrHalf
 from simulator.policies.collaboration.protocol import Collaboration
 from simulator.streaming.group.energy import Component
 from simulator.streaming.group.group import Group
+from simulator.streaming.group.phones import GroupPhone
 from simulator.streaming.group.pipeline import Phone
 from simulator.streaming.group.records import GroupResult, PhoneResult, Records
 from simulator.streaming.group.session import Session
@@ -35,13 +36,8 @@ def simulate_group(group: Group, policy: Collaboration, abr: AbrHalf | None = No
         sessions = [_run(group, policy, abr, records)]
     else:
         sessions = [
-            _run(
-                replace(group, phones=(replace(phone, moves=(), away_s=()),), controller=0),
-                policy,
-                abr,
-                records,
-            )
-            for phone in group.phones  # out of reach of each other is where they are anyway
+            _run(_alone(group, phone), policy, abr, records)
+            for phone in group.phones
             if phone.wwan is not None
         ]
         records.log.sort(key=lambda entry: entry.time_s)
@@ -61,6 +57,16 @@ def simulate_group(group: Group, policy: Collaboration, abr: AbrHalf | None = No
         end_s=max(session.end_s for session in sessions),
         complete=bool(played) and all(played) and len(results) == len(group.phones),
         air_busy_s=sum(session.wlan.channel.busy_s for session in sessions),
+    )
+
+
+def _alone(group: Group, phone: GroupPhone) -> Group:
+    """Return the group of one phone, with what that one can run; out of others' reach it is anyway."""
+    return replace(
+        group,
+        phones=(replace(phone, moves=(), away_s=()),),
+        combinations=tuple(it for it in group.combinations if it.name in phone.sr_frames_per_s),
+        controller=0,
     )
 
 

@@ -120,6 +120,11 @@ def test_every_study_of_the_issue_has_its_scenario() -> None:
             "[240p-720p]",
             "super_resolution.0: the ladder has no height 240p; it has: 180p, 360p",
         ),
+        (
+            "[180p-720p]",
+            "[]\n    upper_bound: sr_only",
+            "upper_bound: is sr_only, but super_resolution is empty",
+        ),
         ("[180p-720p]", "[720p-180p]", "super_resolution.0: '720p-180p' is no combination"),
         ("[180p-720p]", "[180p-720p, 180p-720p]", "super_resolution.1: '180p-720p' is listed twice"),
         ("battery: 50 %", "battery: 0", "devices.guest.phone.battery: is empty; allowed: above 0"),

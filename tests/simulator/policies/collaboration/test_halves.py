@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from devices.errors import InputError
 from simulator.policies.abr.bola import Bola
 from simulator.policies.abr.fixed import Fixed
 from simulator.policies.collaboration.abr_halves import SinglePlayerRule
@@ -101,11 +100,6 @@ def test_no_collaboration_takes_any_half_too() -> None:
         assert seen_by_all(simulate_group(group, POLICIES["no_collaboration"](), abr=POLICIES[abr]()))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=InputError,
-    reason="simulate_group checks the group of one phone, which must run every combination of the session",
-)
 @pytest.mark.parametrize("sr", [RUNS[:1], ()])
 def test_alone_a_phone_without_some_combination_plays_what_it_can(sr: Any) -> None:
     group = a_group(a_phone("a"), a_phone("b", 1.0, sr))
