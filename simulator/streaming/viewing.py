@@ -41,7 +41,8 @@ VIEWER_COLUMNS = {
 ``alive``: it neither died nor left; ``complete``: it was there to the end of the video; ``bitrate_bps``: mean nominal
 bitrate of what was downloaded for it, ``effective_bps``: the same after super-resolution (SR); ``switches``: changes
 of either; ``sr_share``: share of chunks with SR; ``qoe_...``: per segment, see `simulator.streaming.qoe`; ``..._j``: by
-component, and all; ``upper_bound``: of ``qoe_oasis`` over all policies, for who saw the whole video. NaN: it never played, or nobody knows.
+component, and all; ``upper_bound``: of ``qoe_oasis`` over all policies, for who saw the
+whole video. NaN: it never played, or nobody knows.
 """
 
 
