@@ -13,6 +13,7 @@ from typing import TextIO
 from calibration.bench.harness import TORCH_TYPES, Options, Outcome, Plan, load_benches, need, run
 from calibration.bench.machine import default_name, header, memory_bytes
 from calibration.bench.power import power_reader
+from calibration.bench.quantum import suspects
 from calibration.table import Table, format_measurements, write_measurements
 from devices.errors import Fault, InputError
 from devices.quantity import nearest
@@ -72,6 +73,8 @@ def calibrate(arguments: Namespace) -> int:
         print(f"{output}: {len(outcome.rows)} rows")
     for failure in outcome.failed:
         print(f"hetsim: not measured: {failure}", file=sys.stderr)
+    for warning in suspects(outcome.rows):
+        print(f"hetsim: {warning}", file=sys.stderr)
     if outcome.left_out:
         print(f"hetsim: the time limit left out {outcome.left_out} points", file=sys.stderr)
     status = 1 if outcome.failed else 0
