@@ -100,6 +100,12 @@ def _phone(
 ) -> Iterator[Problem]:
     if phone.battery <= 0.0:
         yield Problem((*path, "battery"), "is empty; allowed: above 0")
+    thermal = phone.thermal
+    if thermal.time_constant <= 0.0:
+        yield Problem((*path, "thermal", "time_constant"), "is 0 s; allowed: above 0 s")
+    if not -60.0 <= thermal.ambient_c < thermal.throttle_c <= thermal.stop_c <= 150.0:
+        message = "needs -60 <= ambient_c < throttle_c <= stop_c <= 150 degrees"
+        yield Problem((*path, "thermal"), message)
     if phone.npu is not None and phone.sr_rates is not None:
         yield Problem((*path, "npu"), "stands beside sr_rates; allowed: one of the two", key=True)
     if f"{phone.radio}-down" not in profile.radios:

@@ -100,6 +100,22 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
+class ThermalSpec:
+    """How a phone heats up: one thermal resistance, from its profile, and one capacity, with two thresholds."""
+
+    ambient_c: float = 25.0
+    """Temperature of the surroundings, and of the phone at the start, in degrees Celsius."""
+    throttle_c: float = 43.0
+    """From here on super-resolution is slower (the profile says by how much)."""
+    stop_c: float = 48.0
+    """From here on there is none, until the phone has cooled by two degrees."""
+    time_constant: Seconds = 158.0
+    """Time in which the distance to the final temperature falls to 37 %; above 0."""
+    resistance_scale: Multiple = 1.0
+    """Factor of the thermal resistance that the profile gives; above 1: in a case, on a bed."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhoneSpec:
     """What a phone has and does, beyond its profile; the same for every phone of a device's `count`."""
 
@@ -115,6 +131,8 @@ class PhoneSpec:
     """Chip and SR network that rates are predicted for, instead of the profile's; energy per frame is the chip's."""
     sr_scale: Multiple = 1.0
     """Factor of all these rates."""
+    thermal: ThermalSpec = field(default_factory=ThermalSpec)
+    """How it heats up (all but the profile's anchor is assumed)."""
     x: Metres = 0.0
     """Where it is at the start, east."""
     y: Metres = 0.0

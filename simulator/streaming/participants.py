@@ -19,8 +19,9 @@ from simulator.scenario.streaming_spec import (
     RecordedNetwork,
     SteadyNetwork,
     StreamingService,
+    ThermalSpec,
 )
-from simulator.streaming.group import GroupPhone, PhonePower, phone, phone_power
+from simulator.streaming.group import GroupPhone, PhonePower, Thermal, phone, phone_power, phone_thermal
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.sr_rates import sr_frames_per_s
 from simulator.streaming.synthetic_trace import load_cellular, markov_trace
@@ -88,6 +89,7 @@ class Participants:
             sr_frames_per_s=rates,
             power=_npu_power(power, profile, rates) if has.npu else power,
             battery_share=has.battery,
+            thermal=_thermal(has.thermal, profile),
             position_m=(has.x, has.y),
             moves=tuple((move.at, move.x, move.y) for move in has.moves),
             joins_s=has.joins,
@@ -99,6 +101,18 @@ class Participants:
 def _names(device: str, spec: DeviceSpec) -> Iterator[str]:
     count = spec.count or 1
     yield from (device,) if count == 1 else (f"{device}-{number}" for number in range(1, count + 1))
+
+
+def _thermal(spec: ThermalSpec, profile: PhoneProfile) -> Thermal:
+    found = phone_thermal(profile)  # its resistance is that at the anchor, whatever the surroundings here
+    return replace(
+        found,
+        ambient_c=spec.ambient_c,
+        throttle_c=spec.throttle_c,
+        stop_c=spec.stop_c,
+        time_constant_s=spec.time_constant,
+        resistance_k_per_w=spec.resistance_scale * found.resistance_k_per_w,
+    )
 
 
 def _npu_power(power: PhonePower, profile: PhoneProfile, rates: Mapping[str, float]) -> PhonePower:

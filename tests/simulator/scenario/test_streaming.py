@@ -128,6 +128,12 @@ def test_every_study_of_the_issue_has_its_scenario() -> None:
         ("[180p-720p]", "[720p-180p]", "super_resolution.0: '720p-180p' is no combination"),
         ("[180p-720p]", "[180p-720p, 180p-720p]", "super_resolution.1: '180p-720p' is listed twice"),
         ("battery: 50 %", "battery: 0", "devices.guest.phone.battery: is empty; allowed: above 0"),
+        (
+            "battery: 50 %",
+            "thermal: {ambient_c: 45}",
+            "devices.guest.phone.thermal: needs -60 <= ambient_c < throttle",
+        ),
+        ("battery: 50 %", "thermal: {time_constant: 0}", "thermal.time_constant: is 0 s; allowed: above 0 s"),
         ("joins: 10 s", "joins: 10 s, leaves: 5 s", "phone.leaves: is 5 s, not after joining at 10 s"),
         ("end: 30 s", "end: 15 s", "phone.away.0: from 20 to 15 s; allowed: rising"),
         ("battery: 50 %", "radio: 6g", "devices.guest.phone.radio: '6g' is not allowed"),

@@ -229,3 +229,13 @@ def test_a_notebook_gets_viewers_and_chunks_as_frames(tmp_path: Path) -> None:
     assert sorted(chunks["chunk"].unique()) == list(range(40))
     with pytest.raises(KeyError, match="no service None of this kind; there are: none"):
         done.frame()
+
+
+def test_a_hot_day_throttles_and_stops_phones() -> None:
+    hot = ["devices.host.phone.thermal={ambient_c: 38, time_constant: 20 s, resistance_scale: 2}"]
+    cool, warm = run("workloads.watch.segments=200"), run("workloads.watch.segments=200", *hot)
+    happened = {entry.what for entry in warm.sessions["video"][0].log if entry.phone == "host"}
+    assert {"throttled", "stopped"} <= happened
+    assert not {entry.what for entry in cool.sessions["video"][0].log} & {"throttled", "stopped"}
+    assert warm.viewers["video"].column("end_s")[0] > cool.viewers["video"].column("end_s")[0]
+    assert warm.viewers["video"].column("complete").all()
