@@ -35,6 +35,9 @@ MEMORY_SHARE = 0.4
 FITTED = ("gemm", "attention", "step", "copy")
 """Benchmarks that a device file is fitted to."""
 
+WITHOUT_PROCESSOR = {"storage", "network"}
+"""Benchmarks to which it is all one which processor computes."""
+
 SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocabulary")
 """Keys of ``--shape``."""
 
@@ -102,6 +105,8 @@ def check_device_file(arguments: Namespace, device_file: Path) -> None:
 def options_of(arguments: Namespace) -> Options:
     """Return the benchmarks' options; what the user leaves open follows from the device."""
     device = arguments.device or ("cuda" if _cuda() else "cpu")
+    if not set(arguments.benches) - WITHOUT_PROCESSOR:
+        device = "cpu"  # whatever was asked for
     if device == "cuda" and not _cuda():
         need("torch")
         raise InputError(Fault("torch finds no CUDA device on this machine", file="--device"))

@@ -110,8 +110,6 @@ class GpuProfile:
     """Arithmetic rate of the grouped products of a mixture of experts over that of dense ones."""
     expert_launch_s: Seconds
     """Time to sort tokens by expert, per layer."""
-    host_bandwidth_bytes_per_s: BytesPerSecond
-    """Peak bandwidth of the link to the host, one direction."""
     allreduce_latency_s: Seconds
     """Time of an all-reduce of nothing between two GPUs."""
     allreduce_hop_s: Seconds

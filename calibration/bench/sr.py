@@ -82,11 +82,6 @@ CPU_MULTIPLY_ADDS = 60e9
 """What a frame may cost at most on a CPU: a second or so."""
 
 
-def parameters_of(network: list[Conv]) -> int:
-    """Return a network's weights and biases."""
-    return sum(conv.outputs * (9 * conv.inputs + 1) for conv in network)
-
-
 def multiply_adds(network: list[Conv], pixels: int) -> int:
     """Return the multiply-adds of a frame of so many pixels; shuffles come last, so that all convolve these."""
     return sum(9 * conv.inputs * conv.outputs for conv in network) * pixels

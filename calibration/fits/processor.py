@@ -187,7 +187,6 @@ def fit_processor(
         multiprocessors=cores,
         expert_share=1.0,  # experts were not measured
         expert_launch_s=0.0,
-        host_bandwidth_bytes_per_s=bandwidth,
         allreduce_latency_s=0.0,  # there is no second processor
         allreduce_hop_s=0.0,
         allreduce_direct_bandwidth_bytes_per_s=0.0,

@@ -63,8 +63,10 @@ def read_table(kind: str, path: Path) -> Iterator[Measurement]:
     Raises
     ------
     InputError
-        Where there is no such kind, or the file is not such a table.
+        Where there is no such kind or file, or the file is not such a table.
     """
     if kind not in READERS:
         raise InputError(Fault(unknown_name("kind of table", kind, READERS)))
+    if not path.exists():
+        raise InputError(Fault("there is no such file", file=str(path)))
     return READERS[kind].read(path)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from devices.errors import Fault, InputError
 from devices.profiles import NUMBER_FORMATS, EngineFit, GemmRate, GpuProfile
 from simulator.serving.engines import EngineProfile
 from simulator.serving.kernels import allreduce_s, gemm_s, tile_rows, tiled, waves
@@ -30,8 +31,16 @@ from simulator.serving.work import (
     kv_bytes_per_token_per_group,
     kv_streams,
     products,
-    read_parameters,
 )
+
+
+def _missing_formats(gpu: GpuProfile, number_format: str) -> list[str]:
+    """Return the formats that a step needs and a GPU lacks: 8 bits and fewer can be expanded to 16."""
+    layers = number_format
+    if layers not in gpu.gemm and NUMBER_FORMATS[layers] <= 8:
+        layers = "bf16"
+    head = "fp32" if number_format == "fp32" else "bf16"
+    return [name for name in dict.fromkeys((layers, head)) if name not in gpu.gemm]
 
 
 class StepCost:
@@ -56,6 +65,11 @@ class StepCost:
         Tokens of every step that belong to work outside the scenario.
     background_context_tokens
         Context that each of those attends to.
+
+    Raises
+    ------
+    InputError
+        Where the GPU has no rate of matrix products in a number format that a step needs.
     """
 
     __slots__ = (
@@ -89,6 +103,15 @@ class StepCost:
         background_tokens: int = 0,
         background_context_tokens: float = 0.0,
     ) -> None:
+        missing = _missing_formats(gpu, number_format)
+        if missing:
+            raise InputError(
+                Fault(
+                    f"{model.name} in {number_format} on {gpu.name}: no rate of matrix products in "
+                    f"{' and '.join(missing)}; the device has: {', '.join(gpu.gemm)}",
+                    "precision",
+                )
+            )
         self.model = model
         self.gpu = gpu
         self.fit = fit
@@ -233,23 +256,3 @@ class StepCost:
         if rest:
             time_s += self.step_s(rest, pairs=chunk_pairs(end - rest, rest))
         return time_s
-
-    def fluid_prefill_s(self, start: int, end: int, chunk: int) -> float:
-        """Return the time to prefill ``[start, end)`` if steps could be cut anywhere at no loss, in s.
-
-        A lower bound of `prefill_s` with the same or smaller chunks: every token costs its share of a step of the
-        size at which that is least. Only whole tiles and the chunk itself come into question.
-        """
-        tile = tile_rows(self.number_format)
-        sizes = [*range(tile, chunk, tile), chunk]
-        per_token_s: float = min((self.step_s(size) + self._prefill_s(size, 0.0)) / size for size in sizes)
-        return (end - start) * per_token_s + self.beta_s * chunk_pairs(start, end - start)
-
-    def floor_s(self, new: int, context_tokens: float = 0.0) -> float:
-        """Return what no step can go below: bytes over peak bandwidth and FLOPs over peak rate, in s."""
-        gpu, tp = self.gpu, self.tensor_parallel
-        tokens, width = new + self.background_tokens, NUMBER_FORMATS[self.number_format] / 8
-        read = read_parameters(self.model, tokens) * width + context_tokens * self.model.kv_bytes_per_token
-        peak = self._rate(self.number_format)[0].peak_flops
-        compute_s = 2.0 * tokens * self.model.active_layer_parameters / (peak * tp)
-        return max(read / (gpu.memory_bandwidth_bytes_per_s * tp), compute_s)

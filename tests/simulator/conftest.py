@@ -12,11 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 import simulator.world
+from devices.profiles import NUMBER_FORMATS
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.batching.fluctuating_budget import FluctuatingBudget
 from simulator.policies.registry import find, policies
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
+from simulator.serving.kernels import tile_rows
 from simulator.serving.service import ServiceRuntime
+from simulator.serving.step_cost import StepCost
+from simulator.serving.work import chunk_pairs, read_parameters
 from simulator.workloads.spec import AtOnce, CsvTrace, Stored, Synthetic
 from simulator.world import RunResult, simulate
 
@@ -25,6 +29,29 @@ TIERS = {"dram": "dram-pcie4", "disk": "nvme-gen4", "remote": "remote-rdma-100g"
 
 class Lab:
     """Makes scenarios with one service called ``chat`` unless told otherwise, and runs them."""
+
+    @staticmethod
+    def fluid_prefill_s(cost: StepCost, start: float, end: float, chunk: int) -> float:
+        """Return the time to prefill ``[start, end)`` if steps could be cut anywhere at no loss, in s.
+
+        A lower bound of `StepCost.prefill_s` with the same or smaller chunks: every token costs its share of a step
+        of the size at which that is least. Only whole tiles and the chunk itself come into question.
+        """
+        tile = tile_rows(cost.number_format)
+        sizes = [*range(tile, chunk, tile), chunk]
+        # a step of chunks that form next to no pairs: what a chunk costs beyond them is part of it
+        per_token_s: float = min(cost.step_s(size, pairs=1e-12) / size for size in sizes)
+        return (end - start) * per_token_s + cost.beta_s * chunk_pairs(start, end - start)  # type: ignore[arg-type]
+
+    @staticmethod
+    def floor_s(cost: StepCost, new: int, context_tokens: float = 0.0) -> float:
+        """Return what no step can go below: bytes over peak bandwidth and FLOPs over peak rate, in s."""
+        gpu, ranks = cost.gpu, cost.tensor_parallel
+        tokens, width = new + cost.background_tokens, NUMBER_FORMATS[cost.number_format] / 8
+        read = read_parameters(cost.model, tokens) * width + context_tokens * cost.model.kv_bytes_per_token
+        peak = gpu.gemm[cost.number_format if cost.number_format in gpu.gemm else "bf16"].peak_flops
+        compute_s = 2.0 * tokens * cost.model.active_layer_parameters / (peak * ranks)
+        return max(read / (gpu.memory_bandwidth_bytes_per_s * ranks), compute_s)
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder

@@ -96,3 +96,11 @@ def test_a_shape_tells_all_that_is_wrong_at_once() -> None:
     with pytest.raises(InputError) as caught:
         shape_of("layers=2,hidden=x,colour=3")
     assert len(caught.value.faults) == 5
+
+
+def test_storage_runs_whatever_processor_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["calibrate", "storage", "--quick", "--device", "cuda", "--quiet", "--buffered"]
+    assert main([*command, "--dir", str(tmp_path), "--file-mib", "4"]) == OK
+    assert "storage," in capsys.readouterr().out

@@ -120,11 +120,13 @@ def fluid_s(lab: Any, setting: Setting) -> float:
     low, high = 0.0, float(stored)
     for _ in range(60):
         split = 0.5 * (low + high)
-        if cost.fluid_prefill_s(0, split, chunk) < (stored - split) * token_s:
+        if lab.fluid_prefill_s(cost, 0, split, chunk) < (stored - split) * token_s:
             low = split
         else:
             high = split
-    return cost.fluid_prefill_s(0, low, chunk) + cost.fluid_prefill_s(stored, setting.input_tokens, chunk)
+    return lab.fluid_prefill_s(cost, 0, low, chunk) + lab.fluid_prefill_s(
+        cost, stored, setting.input_tokens, chunk
+    )
 
 
 def test_bounds_over_random_settings(lab):

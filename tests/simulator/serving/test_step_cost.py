@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from devices.catalogue import engine_fit, load_profile, profile_names
+from devices.errors import InputError
 from devices.profiles import KERNELS_ALONE, EngineFit, GemmRate
 from simulator.serving.engines import engine_names, load_engine
 from simulator.serving.models import ModelSpec, load_model, model_names
@@ -102,7 +103,7 @@ def layer_s(tokens, tp=1, **rates):
     return sum(product_s(tokens, *sizes, **rates) for sizes in products) + tokens * 2 * values / 800
 
 
-def test_one_step_by_hand(gpu, engine):
+def test_one_step_by_hand(gpu, engine, lab):
     cost = tiny_cost(gpu, engine)
     assert cost.fixed_s == pytest.approx(0.5 + 2 * 0.125)
     # KV of a token: 2 * 2 layers * 2 heads * 2 * 2 bytes = 32 bytes at 800 B/s
@@ -120,7 +121,7 @@ def test_one_step_by_hand(gpu, engine):
     expected_s = cost.fixed_s + cost.linear_s(3) + cost.rows_s(2) + 50 * cost.alpha_s
     prefill_s = 2 * 0.0625 + (5 + 7 * 64 * 6 / 4) * cost.beta_s
     assert cost.step_s(3, 2, 50, 7) == pytest.approx(expected_s + prefill_s)
-    assert cost.floor_s(3, 50) == pytest.approx(max((2304 + 50 * 32) / 1000, 2 * 3 * 1152 / 10_000))
+    assert lab.floor_s(cost, 3, 50) == pytest.approx(max((2304 + 50 * 32) / 1000, 2 * 3 * 1152 / 10_000))
 
 
 def test_tensor_parallel_by_hand(gpu, engine):
@@ -192,12 +193,12 @@ def test_eight_bit_weights_halve_the_reading(gpu, engine):
     assert cost.rows_s(0) == pytest.approx(product_s(1, 8, 100))  # the output layer keeps 16 bits
 
 
-def test_background_tokens_are_part_of_every_step(gpu, engine):
+def test_background_tokens_are_part_of_every_step(gpu, engine, lab):
     plain = tiny_cost(gpu, engine)
     cost = tiny_cost(gpu, engine, background_tokens=5, background_context_tokens=10)
     assert cost.linear_s(3) == pytest.approx(plain.linear_s(8))
     assert cost.fixed_s == pytest.approx(plain.fixed_s + 50 * plain.beta_s)
-    assert cost.floor_s(3) == pytest.approx(plain.floor_s(8))
+    assert lab.floor_s(cost, 3) == pytest.approx(lab.floor_s(plain, 8))
 
 
 def test_pairs_of_a_chunk_add_up():
@@ -209,7 +210,7 @@ def test_pairs_of_a_chunk_add_up():
 @pytest.mark.parametrize(
     ("start", "end", "chunk"), [(0, 1, 512), (0, 512, 512), (37, 4000, 256), (100, 613, 512)]
 )
-def test_prefill_is_the_sum_of_its_steps(start, end, chunk):
+def test_prefill_is_the_sum_of_its_steps(start, end, chunk, lab):
     cost = catalogue_cost("llama-3.1-8b", "a100-80g-sxm", "vllm-0.6")
     position, total_s = start, 0.0
     while position < end:
@@ -217,7 +218,7 @@ def test_prefill_is_the_sum_of_its_steps(start, end, chunk):
         total_s += cost.step_s(take, pairs=chunk_pairs(position, take))
         position += take
     assert cost.prefill_s(start, end, chunk) == pytest.approx(total_s, rel=1e-12)
-    assert cost.fluid_prefill_s(start, end, chunk) <= total_s * (1 + 1e-12)
+    assert lab.fluid_prefill_s(cost, start, end, chunk) <= total_s * (1 + 1e-12)
     assert cost.prefill_s(end, end, chunk) == 0.0
 
 
@@ -229,7 +230,7 @@ def catalogue_cost(model: str, gpu: str, engine: str, **fields) -> StepCost:
 
 @pytest.mark.parametrize("gpu", GPUS)
 @pytest.mark.parametrize("model", model_names())
-def test_steps_grow_with_their_content_and_keep_to_the_floor(gpu, model):
+def test_steps_grow_with_their_content_and_keep_to_the_floor(gpu, model, lab):
     for engine in engine_names():
         for tensor_parallel in (1, 2, 8):
             for number_format in ("bf16", "fp8"):
@@ -245,7 +246,7 @@ def test_steps_grow_with_their_content_and_keep_to_the_floor(gpu, model):
                 assert cost.step_s(512, pairs=1e5) < cost.step_s(512, pairs=1e6)
                 for new in sizes:
                     for context in (0, 100_000):
-                        assert cost.step_s(new, min(new, 256), context) >= cost.floor_s(new, context)
+                        assert cost.step_s(new, min(new, 256), context) >= lab.floor_s(cost, new, context)
 
 
 def test_a_single_decode_of_a_7b_model_reads_its_weights():
@@ -264,3 +265,11 @@ def test_experts_are_read_as_tokens_reach_them():
     # uniform routing of 2 of 8 experts: one of them stays unread by 4 tokens with probability 0.75 ** 4
     experts = model.experts * model.layers * model.expert_parameters
     assert few == pytest.approx(model.layer_parameters - 0.75**4 * experts)
+
+
+@pytest.mark.parametrize(
+    ("number_format", "message"), [("bf16", "in bf16; the device has: fp32"), ("fp8", "in bf16; the device")]
+)
+def test_a_format_that_the_device_has_no_rate_for_is_bad_input(number_format, message):
+    with pytest.raises(InputError, match=message):
+        catalogue_cost("llama-2-7b", "cpu-xeon-2-cores", "torch-cpu-xeon-2-cores-2.13", number_format=number_format)
