@@ -272,4 +272,6 @@ def test_experts_are_read_as_tokens_reach_them():
 )
 def test_a_format_that_the_device_has_no_rate_for_is_bad_input(number_format, message):
     with pytest.raises(InputError, match=message):
-        catalogue_cost("llama-2-7b", "cpu-xeon-2-cores", "torch-cpu-xeon-2-cores-2.13", number_format=number_format)
+        catalogue_cost(
+            "llama-2-7b", "cpu-xeon-2-cores", "torch-cpu-xeon-2-cores-2.13", number_format=number_format
+        )
