@@ -46,7 +46,11 @@ METRICS = (
     ("storage.TIER.read_bytes", "B", "bytes loaded from a storage device; also written_bytes"),
     ("storage.TIER.busy_share", "", "share of time in which the device moves data"),
     ("energy_j.total", "J", "energy of all devices, idle power included; also devices.NAME"),
-    ("sessions.played", "", "sessions of a streaming service; complete: all viewers that stayed saw the whole video"),
+    (
+        "sessions.played",
+        "",
+        "sessions of a streaming service; complete: all viewers that stayed saw the whole video",
+    ),
     ("viewers.watched", "", "viewers that saw anything; also complete, and gone (left or without battery)"),
     ("qoe", "", "per chunk: effective Mbit/s - 4.3 per second of stall - change; start-up apart"),
     ("qoe.figures.NAME", "", "mean per chunk by another definition (hetsim list qoe)"),
@@ -56,7 +60,11 @@ METRICS = (
     ("bitrate_kbps", "kbit/s", "mean nominal bitrate of what was downloaded for the viewer"),
     ("effective_kbps", "kbit/s", "the same as it looks after super-resolution"),
     ("sr_share", "", "share of chunks with super-resolution; switches: changes of quality"),
-    ("energy_per_phone_j", "J", "energy of a phone in a session; components.NAME: cellular, wlan, decode and so on"),
+    (
+        "energy_per_phone_j",
+        "J",
+        "energy of a phone in a session; components.NAME: cellular, wlan, decode and so on",
+    ),
     ("energy_fairness", "", "Jain's index of the energies of a session's phones: 1 where all spend alike"),
     ("battery_share.least", "", "lowest battery at the end of any session; also mean"),
 )
