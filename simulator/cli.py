@@ -144,7 +144,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     plot.add_argument("--service", metavar="NAME", help="where there are several: the one to show")
-    plot.add_argument("--session", metavar="N", type=_natural, help="playback and pipeline: which session (0)")
+    plot.add_argument(
+        "--session", metavar="N", type=_natural, help="playback and pipeline: which session (0)"
+    )
     plot.add_argument(
         "--window",
         metavar=("FROM", "TO"),
