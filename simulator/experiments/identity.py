@@ -22,6 +22,7 @@ from simulator.scenario.streaming_spec import SyntheticNetwork
 from simulator.serving.engines import engine_file, load_engine
 from simulator.serving.models import model_file
 from simulator.streaming.synthetic_trace import cellular_file
+from simulator.streaming.trace_files import trace_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
 
     def read(path: str) -> str:
         place = resolve(path)
-        parts = sorted(place.iterdir()) if place.is_dir() else [place]
-        digests = [_digest(part) for part in parts if part.is_file()]
-        named[path] = digests[0] if len(parts) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        digests = [_digest(part) for part in trace_paths(place)]  # only networks may be folders
+        whole = hashlib.sha256("".join(digests).encode()).hexdigest()
+        named[path] = whole if place.is_dir() else digests[0]
         return named[path]
 
     inputs = {

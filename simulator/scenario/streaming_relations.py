@@ -12,6 +12,7 @@ from simulator.scenario.references import Problem
 from simulator.scenario.spec import DeviceSpec
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
+from simulator.streaming.networks import is_network
 from simulator.streaming.sr_rates import combination_heights, sr_frames_per_s
 from simulator.workloads.spec import VideoWorkload, WorkloadSpec
 
@@ -61,7 +62,12 @@ def check_streaming(
     }
     if len(videos) > 1:
         yield Problem(path, f"plays several videos ({', '.join(videos)}); allowed: one workload per service")
-    yield from _combinations(path, service, phones, next(iter(videos.values()), None))
+    video = next(iter(videos.values()), None)
+    yield from _combinations(path, service, phones, video)
+    yield from _policy_heights(path, service, video)
+    if video is not None and service.startup_chunks * video.segment > service.buffer and video.path is None:
+        message = f"{service.startup_chunks} chunks of {video.segment:g} s are more than the buffer holds"
+        yield Problem((*path, "startup_chunks"), f"{message} ({service.buffer:g} s)")
 
 
 def _combinations(
@@ -71,6 +77,10 @@ def _combinations(
     video: VideoWorkload | None,
 ) -> Iterator[Problem]:
     known = {name for spec, profile in phones.values() for name in sr_frames_per_s(spec, profile, service)}
+    sound = len(phones) == len(service.phones) and all(
+        spec.npu is None or (spec.npu.soc in profile_names("soc") and is_network(spec.npu.network))
+        for spec, _ in phones.values()
+    )
     for index, name in enumerate(service.super_resolution):
         place = (*path, "super_resolution", index)
         heights = combination_heights(name)
@@ -86,13 +96,33 @@ def _combinations(
         ):
             shown = ", ".join(f"{it.height}p" for it in video.ladder if it.height) or "none is known"
             yield Problem(place, f"the ladder has no height {heights[0]}p; it has: {shown}")
-        elif len(phones) == len(service.phones) and name not in known:
+        elif sound and name not in known:
             yield Problem(
                 place, f"no phone can run {name!r}; they run: {', '.join(sorted(known)) or 'no SR at all'}"
             )
         elif name not in (service.effective_bitrates or {}) and heights not in OASIS_EFFECTIVE_BPS:
             message = "is missing: OASIS's models have no such combination, so say as what bitrate it looks"
             yield Problem((*path, "effective_bitrates", name), message, key=True)
+
+
+def _policy_heights(path: Path_, service: StreamingService, video: VideoWorkload | None) -> Iterator[Problem]:
+    """Check the combination that a policy is fixed to: its fields ``input_height`` and ``output_height``."""
+    offered = dict.fromkeys(filter(None, map(combination_heights, service.super_resolution)))
+    for field in ("collaboration", "abr"):
+        policy, place = getattr(service.policies, field), (*path, "policies", field)
+        if policy is None or (field == "collaboration" and service.policies.abr is not None):
+            continue  # its half that picks the combination is not used
+        source, target = getattr(policy, "input_height", None), getattr(policy, "output_height", None)
+        shown = ", ".join(service.super_resolution) or "it is empty"
+        if source is None:
+            if target and target not in {heights[1] for heights in offered}:
+                yield Problem(place, f"no combination of super_resolution plays {target}p ({shown})")
+        elif source != target and (source, target) not in offered:
+            yield Problem(place, f"{source}p-{target}p is not one of super_resolution ({shown})")
+        elif source == target and video is not None and video.path is None:
+            ladder = [step.height for step in video.ladder]
+            if source not in ladder:
+                yield Problem(place, f"the ladder has no height {source}p; it has: {ladder}")
 
 
 def _phone(

@@ -131,6 +131,8 @@ class PhoneSpec:
     """Chip and SR network that rates are predicted for, instead of the profile's; energy per frame is the chip's."""
     sr_scale: Multiple = 1.0
     """Factor of all these rates."""
+    sr_overhead: Seconds = 0.0
+    """Time that SR loses with each chunk, at no energy (0.14 s agrees best with the OASIS paper's tables)."""
     thermal: ThermalSpec = field(default_factory=ThermalSpec)
     """How it heats up (all but the profile's anchor is assumed)."""
     x: Metres = 0.0

@@ -25,10 +25,13 @@ from simulator.streaming.group import GroupPhone, PhonePower, Thermal, phone, ph
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.sr_rates import sr_frames_per_s
 from simulator.streaming.synthetic_trace import load_cellular, markov_trace
-from simulator.streaming.trace_files import read_trace
+from simulator.streaming.trace_files import read_trace, trace_paths
 
 SYNTHETIC_S = 1800.0
 """Length of a synthetic trace before it repeats."""
+
+FRAMES_PER_S = 30.0
+"""Of every video."""
 
 
 class Participants:
@@ -38,6 +41,8 @@ class Participants:
     ----------
     scenario, service
         The service and all around it.
+    segment_s
+        Duration of a chunk.
     resolve
         Turns a path of the scenario into a file.
 
@@ -47,8 +52,15 @@ class Participants:
         Where a recorded network cannot be read.
     """
 
-    def __init__(self, scenario: Scenario, service: StreamingService, resolve: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        service: StreamingService,
+        segment_s: float,
+        resolve: Callable[[str], Path],
+    ) -> None:
         self._service = service
+        self._frames = FRAMES_PER_S * segment_s
         self._devices = {name: scenario.devices[name] for name in service.phones}
         self._recorded = {
             name: _read(wwan, resolve)
@@ -80,14 +92,20 @@ class Participants:
         profile = load_profile(spec.profile)
         assert isinstance(profile, PhoneProfile)
         has, service = spec.phone or PhoneSpec(), self._service
-        rates = sr_frames_per_s(has, profile, service)
+        quick = sr_frames_per_s(has, profile, service)
         power = phone_power(profile, has.radio, service.radio_includes_idle)
+        if has.npu:
+            power = _npu_power(power, profile, quick)
+        rates = {key: self._frames / (self._frames / rate + has.sr_overhead) for key, rate in quick.items()}
+        if quick:  # what is lost takes no energy
+            fastest = max(quick, key=quick.__getitem__)
+            power = replace(power, sr_w=power.sr_w * rates[fastest] / quick[fastest])
         return phone(
             profile,
             name=name,
             wwan=None if has.wwan is None else _network(has.wwan, rng, self._recorded.get(device, ())),
             sr_frames_per_s=rates,
-            power=_npu_power(power, profile, rates) if has.npu else power,
+            power=power,
             battery_share=has.battery,
             thermal=_thermal(has.thermal, profile),
             position_m=(has.x, has.y),
@@ -123,18 +141,24 @@ def _npu_power(power: PhonePower, profile: PhoneProfile, rates: Mapping[str, flo
     if not rates:
         return power
     fastest = max(rates.values())
-    codec_w = (power.decode_w + power.encode_w) * fastest / 30.0  # decoding and encoding are counted in
+    codec_w = (
+        (power.decode_w + power.encode_w) * fastest / FRAMES_PER_S
+    )  # decoding and encoding are counted in
     return replace(power, sr_w=profile.sr_npu_frame_j * fastest + codec_w)
 
 
 def _read(spec: RecordedNetwork, resolve: Callable[[str], Path]) -> tuple[NetworkTrace, ...]:
     place = resolve(spec.path)
-    if not place.is_dir():
-        return (read_trace(place),)
-    files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = trace_paths(place)
     if not files:
         raise InputError(Fault("the folder holds no trace", file=spec.path))
-    return tuple(read_trace(path) for path in files)
+    traces = [read_trace(path) for path in files]
+    if not place.is_dir():
+        return tuple(traces)
+    return tuple(  # what holds for all files is said once
+        replace(trace, notes=tuple(note.replace(trace.name, spec.path) for note in trace.notes))
+        for trace in traces
+    )
 
 
 def _network(spec: Network, rng: np.random.Generator, recorded: tuple[NetworkTrace, ...]) -> NetworkTrace:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
-from devices.errors import InputError
+from devices.errors import Fault, InputError
 from simulator.core import Streams, Table
 from simulator.policies.collaboration.protocol import Collaboration, Combination
 from simulator.scenario.spec import Scenario
@@ -15,7 +15,7 @@ from simulator.scenario.streaming_spec import StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
 from simulator.streaming.group import HOTSPOT, WIFI_DIRECT, Group, GroupResult, combination, simulate_group
 from simulator.streaming.group_bound import upper_bound
-from simulator.streaming.participants import Participants
+from simulator.streaming.participants import FRAMES_PER_S, Participants
 from simulator.streaming.sr_rates import combination_heights
 from simulator.streaming.vbr import vbr_video
 from simulator.streaming.video import Video
@@ -68,8 +68,14 @@ class StreamedVideo:
         """How often it is played."""
         self.video = _video(workload, workload_name, streams, resolve)
         """What is played."""
+        self.qualities: dict[str, tuple[float, ...]] = {
+            measure: tuple(getattr(step, measure) for step in workload.ladder)
+            for measure in ("vmaf", "ssim_db")
+            if workload.path is None and all(getattr(step, measure) is not None for step in workload.ladder)
+        }
+        """Further qualities of each level by name, where the workload tells them."""
         self._combinations = tuple(_combinations(service, self.video, name))
-        self._participants = Participants(scenario, service, resolve)
+        self._participants = Participants(scenario, service, self.video.segment_s, resolve)
 
     @property
     def device_of(self) -> Mapping[str, str]:
@@ -88,6 +94,7 @@ class StreamedVideo:
             startup_chunks=service.startup_chunks,
             plain_first=service.plain_first,
             pipelined=service.pipelined,
+            frames_per_s=FRAMES_PER_S,
             limit_s=self._limit_s,
         )
 
@@ -124,7 +131,20 @@ def run_streaming(
         bound = None
         if service.upper_bound != "none":  # without whole numbers, so that no time limit decides
             bound = upper_bound(group, plain=service.upper_bound == "any", whole_up_to=0)
-        add_viewers(run.viewers, session, result, streamed.video, streamed.device_of, bound)
+            run.notes.append(
+                f"services.{name}: upper_bound is a linear programme that knows all networks beforehand; "
+                "no policy need reach it"
+            )
+        add_viewers(
+            run.viewers,
+            session,
+            result,
+            streamed.video,
+            streamed.device_of,
+            streamed.qualities,
+            bound,
+            bound_is_over_sr=service.upper_bound == "sr_only",
+        )
         run.sessions.append(result)
         run.notes += _notes(name, group, result)
     run.notes = list(dict.fromkeys(run.notes))
@@ -137,7 +157,13 @@ def _collaboration(policy: object) -> Collaboration:
 
 def _video(workload: VideoWorkload, name: str, streams: Streams, resolve: Callable[[str], Path]) -> Video:
     if workload.path is not None:
-        return read_video(resolve(workload.path))
+        video = read_video(resolve(workload.path))
+        if not workload.heights:
+            return video
+        if len(workload.heights) != video.levels:
+            message = f"{len(workload.heights)} heights for the {video.levels} levels of {workload.path}"
+            raise InputError(Fault(message, f"workloads.{name}.heights"))
+        return replace(video, heights=workload.heights)
     return vbr_video(
         name,
         workload.segment,
@@ -151,15 +177,20 @@ def _video(workload: VideoWorkload, name: str, streams: Streams, resolve: Callab
 
 def _combinations(service: StreamingService, video: Video, name: str) -> Iterator[Combination]:
     effective = service.effective_bitrates or {}
+    # A result is sent at the bitrate of the ladder's level of its height, or of the highest one (assumed).
     for index, key in enumerate(service.super_resolution):
         heights = combination_heights(key)
         assert heights is not None  # the scenario was checked
+        if heights[0] not in video.heights:
+            known = ", ".join(f"{height}p" for height in video.heights if height)
+            message = (
+                f"{key}: {video.name} has no level of {heights[0]}p; it has "
+                f"{known or 'none: give the heights of the workload'}, or leave super_resolution empty"
+            )
+            raise InputError(Fault(message, f"services.{name}.super_resolution.{index}"))
         quality_bps = 8.0 * effective[key] if key in effective else OASIS_EFFECTIVE_BPS[heights]
-        try:
-            yield combination(video, key, quality_bps)
-        except InputError as error:
-            path = f"services.{name}.super_resolution.{index}"
-            raise InputError([replace(fault, path=path) for fault in error.faults]) from None
+        level = video.heights.index(heights[1]) if heights[1] in video.heights else -1
+        yield combination(video, key, quality_bps, video.bitrates_bps[level])
 
 
 def _notes(name: str, group: Group, result: GroupResult) -> Iterator[str]:

@@ -26,6 +26,17 @@ IRISH_PERIOD_S = 1.0
 """Time that a row of the Irish trace stands for."""
 
 
+def trace_paths(place: Path) -> list[Path]:
+    """Return the files of traces at a place: itself, or all in a folder and below it, but for hidden ones."""
+    if not place.is_dir():
+        return [place]
+    return sorted(
+        path
+        for path in place.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(place).parts)
+    )
+
+
 def read_trace(path: Path, latency_s: float = LATENCY_S) -> NetworkTrace:
     """Read a network trace of any known format.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import nan
 
 import numpy as np
@@ -52,7 +52,10 @@ def add_viewers(
     result: GroupResult,
     video: Video,
     device_of: Mapping[str, str],
+    qualities: Mapping[str, Sequence[float]],
     bound: UpperBound | None = None,
+    *,
+    bound_is_over_sr: bool = False,
 ) -> None:
     """Append one row per phone of a session.
 
@@ -68,8 +71,13 @@ def add_viewers(
         What was played.
     device_of
         Device of the scenario by phone.
+    qualities
+        Further qualities of each level by name (``vmaf``, ``ssim_db``). A chunk with SR has what the plain ladder
+        reaches at its effective bitrate, as that is defined.
     bound
         QoE that no policy can exceed, where it is known.
+    bound_is_over_sr
+        Whether it holds only for viewers all of whose chunks have SR.
     """
     chunks = result.chunks
     processors = chunks.column("processor")
@@ -105,11 +113,15 @@ def add_viewers(
                 level,
                 np.maximum(stalls_s[seen], 0.0),
                 phone.startup_s or 0.0,
-                {"effective_mbps": quality_bps / 1e6},
+                {
+                    "effective_mbps": quality_bps / 1e6,
+                    **{key: np.interp(quality_bps, ladder_bps, values) for key, values in qualities.items()},
+                },
             )
             figures |= {key: it.per_segment for key, it in qoe(played).items() if it is not None}
             bitrate, effective = float(nominal_bps.mean()), float(quality_bps.mean())
             share = float((quality_bps != nominal_bps).mean())
+            whole = whole and (share == 1.0 or not bound_is_over_sr)
             switches = int(np.count_nonzero(np.diff(quality_bps)))
         table.append(
             session,

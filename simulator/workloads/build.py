@@ -144,6 +144,13 @@ def _video_faults(spec: VideoWorkload) -> list[tuple[str, str]]:
         (f"ladder.{level}.bitrate", message)
         for level, message in ladder_faults(tuple(8.0 * step.bitrate for step in spec.ladder))
     ]
+    if spec.heights and spec.path is None:
+        wrong.append(("heights", "has no meaning without path; the ladder has heights of its own"))
+    wrong += [
+        ("ladder", f"{name} stands at some levels only; allowed: at all or none")
+        for name in ("vmaf", "ssim_db")
+        if 0 < sum(getattr(step, name) is not None for step in spec.ladder) < len(spec.ladder)
+    ]
     if not spec.ladder:
         wrong.append(("ladder", "is empty; at least one level is needed"))
     if not spec.segment > 0:

@@ -281,6 +281,10 @@ class LadderStep:
     """Nominal bitrate."""
     height: NonNegativeCount = 0
     """Lines of the picture; 0: unknown, so that super-resolution cannot start from it."""
+    vmaf: float | None = None
+    """Mean VMAF of the level; None: unknown. For the QoE figure of that name every level needs one."""
+    ssim_db: float | None = None
+    """Mean SSIM of the level in dB, likewise."""
 
 
 OASIS_LADDER = tuple(
@@ -302,6 +306,8 @@ class VideoWorkload:
     """Independent sessions, each from the start; what is drawn at random (networks) differs between them."""
     path: str | None = None
     """Manifest: Sabre's JSON, Pensieve's CSV of sizes, or our YAML ladder. None: the fields below."""
+    heights: tuple[NonNegativeCount, ...] = ()
+    """Lines of the picture by level of a manifest that does not tell them, so that super-resolution can be used."""
     ladder: tuple[LadderStep, ...] = OASIS_LADDER
     """Levels, rising."""
     segment: Seconds = 1.0

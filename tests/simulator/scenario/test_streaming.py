@@ -71,7 +71,7 @@ def test_either_half_of_a_policy_can_be_another_ones() -> None:
 
 @pytest.mark.parametrize("text", [BASE, *(path.read_text() for path in SHIPPED)])
 def test_a_resolved_scenario_reads_back_equal(text: str) -> None:
-    scenario = load_text(text, ["services.video.policies.abr=microcast"])
+    scenario = load_text(text, ["services.video.policies.abr={name: oasis, alpha: 2}"])
     assert load_text(dump_yaml(to_data(scenario))) == scenario
 
 
@@ -127,6 +127,27 @@ def test_every_study_of_the_issue_has_its_scenario() -> None:
         ),
         ("[180p-720p]", "[720p-180p]", "super_resolution.0: '720p-180p' is no combination"),
         ("[180p-720p]", "[180p-720p, 180p-720p]", "super_resolution.1: '180p-720p' is listed twice"),
+        (
+            "super_resolution: [180p-720p]",
+            "super_resolution: [180p-720p]\n    policies: {collaboration: {name: mpbond, output_height: 1440}}",
+            "services.video.policies.collaboration: 180p-1440p is not one of super_resolution (180p-720p)",
+        ),
+        (
+            "super_resolution: [180p-720p]",
+            "super_resolution: [180p-720p]\n    policies: {abr: {name: oasis_with_rule, output_height: 1080}}",
+            "services.video.policies.abr: no combination of super_resolution plays 1080p (180p-720p)",
+        ),
+        (
+            "[180p-720p]",
+            "[180p-720p]\n    startup_chunks: 40",
+            "startup_chunks: 40 chunks of 1 s are more than the",
+        ),
+        ("segments: 30", "heights: [180]", "workloads.watch.heights: has no meaning without path"),
+        (
+            "segments: 30",
+            "ladder: [{bitrate: 300 kbit/s, height: 180, vmaf: 30}, {bitrate: 1 Mbit/s}]",
+            "vmaf stands at some",
+        ),
         ("battery: 50 %", "battery: 0", "devices.guest.phone.battery: is empty; allowed: above 0"),
         (
             "battery: 50 %",
@@ -182,6 +203,21 @@ def test_a_combination_that_nobody_has_a_bitrate_for() -> None:
     assert "services.video.effective_bitrates.180p-360p: is missing" in faults_of(text)
     said = "services.video.effective_bitrates={180p-360p: 500 kbit/s}"
     assert load_text(text, [said]).streaming_services["video"].effective_bitrates == {"180p-360p": 62500.0}
+
+
+def test_the_half_that_is_not_used_may_be_fixed_to_anything() -> None:
+    load_text(
+        BASE,
+        [
+            "services.video.policies.collaboration={name: mpbond, output_height: 1440}",
+            "services.video.policies.abr=oasis",
+        ],
+    )
+
+
+def test_an_unknown_chip_is_one_fault() -> None:
+    text = BASE.replace("wwan: {trace: steady", "npu: {soc: qcs649}, wwan: {trace: steady")
+    assert faults_of(text).count("\n") == 0
 
 
 def test_a_service_without_a_video() -> None:

@@ -195,19 +195,58 @@ def test_a_network_that_starts_later_is_the_same_network() -> None:
             assert later.last_byte_s(time_s, bits) == pytest.approx(expected)
 
 
-def test_a_manifest_without_the_heights_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_needs_heights_for_sr(tmp_path: Path) -> None:
     manifest = tmp_path / "v.json"
+    sizes = [[3e5, 8e5]] * 20
     manifest.write_text(
-        json.dumps({"segment_duration_ms": 1000, "bitrates_kbps": [300], "segment_sizes_bits": [[3e5]] * 5})
+        json.dumps({"segment_duration_ms": 1000, "bitrates_kbps": [300, 800], "segment_sizes_bits": sizes})
     )
-    with pytest.raises(InputError, match=r"services\.video\.super_resolution\.0: .*180p-720p"):
-        run(f"workloads.watch.path='{manifest}'")
-    plain = run(
-        f"workloads.watch.path='{manifest}'",
-        "services.video.super_resolution=[]",
-        "services.video.policies.collaboration=no_sr",
+    path = f"workloads.watch.path='{manifest}'"
+    with pytest.raises(
+        InputError, match=r"super_resolution\.0: 180p-720p: v has no level of 180p; it has none: give"
+    ):
+        run(path)
+    with pytest.raises(InputError, match=r"workloads\.watch\.heights: 1 heights for the 2 levels"):
+        run(path, "workloads.watch.heights=[180]")
+    with_sr = run(path, "workloads.watch.heights=[180, 360]")
+    assert (with_sr.viewers["video"].column("sr_share") == 1.0).all()
+    plain = run(path, "services.video.super_resolution=[]", "services.video.policies.collaboration=no_sr")
+    assert (plain.viewers["video"].column("sr_share") == 0.0).all()
+
+
+def test_vmaf_and_ssim_of_a_ladder_give_their_figures() -> None:
+    ladder = (
+        "workloads.watch.ladder=[{bitrate: 300 kbit/s, height: 180, vmaf: 30, ssim_db: 9}, "
+        "{bitrate: 800 kbit/s, height: 360, vmaf: 60, ssim_db: 12}]"
     )
-    assert (plain.viewers["video"].column("bitrate_bps") == 300e3).all()
+    fixed = "services.video.policies.collaboration=mpbond"
+    viewers = run(ladder, fixed, "services.video.super_resolution=[180p-720p]").viewers["video"]
+    assert viewers.column("effective_bps")[0] == 450e3
+    stall_s = viewers.column("rebuffer_s")[0] / 40
+    share = (450 - 300) / (800 - 300)  # where the plain ladder looks as good
+    assert viewers.column("qoe_vmaf")[0] == pytest.approx(0.8469 * (30 + share * 30) - 28.796 * stall_s)
+    assert viewers.column("qoe_ssim")[0] == pytest.approx(9 + share * 3 - 20 * stall_s)
+
+
+def test_time_lost_with_each_chunk_slows_sr_at_the_same_energy() -> None:
+    quick, slow = (
+        run("workloads.watch.sessions=1", f"devices.host.phone.sr_overhead={time}").viewers["video"]
+        for time in ("0 s", "500 ms")
+    )
+    assert slow.column("sr_busy_s")[0] > quick.column("sr_busy_s")[0]
+    policy = "services.video.policies.collaboration=no_collaboration"
+    alone = [
+        run(policy, "workloads.watch.sessions=1", f"devices.host.phone.sr_overhead={time}").viewers["video"]
+        for time in ("0 s", "500 ms")
+    ]
+    assert alone[1].column("sr_j")[0] == pytest.approx(alone[0].column("sr_j")[0], rel=1e-9)
+    lost_s = alone[1].column("sr_busy_s")[0] - alone[0].column("sr_busy_s")[0]
+    assert lost_s == pytest.approx(40 * 0.5)
+
+
+def test_a_bound_over_sr_is_not_claimed_for_plain_chunks() -> None:
+    viewers = run("services.video.policies.collaboration=no_sr", "services.video.upper_bound=sr_only").viewers
+    assert np.isnan(viewers["video"].column("upper_bound")).all()
 
 
 def test_who_never_played_counts_nowhere_but_in_energy() -> None:
