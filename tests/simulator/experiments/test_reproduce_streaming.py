@@ -10,16 +10,12 @@ import pytest
 
 from devices.errors import InputError
 from simulator.cli import main
-from simulator.experiments.reproduce_streaming import (
-    CROSSCHECK,
-    DATA_FOLDER,
-    FIGURES,
-    RESIDUE,
-    data_folder,
-    report_streaming,
-    reproduce_streaming,
-    sabre_runs,
-)
+from simulator.experiments.playback_cells import FIGURES, OFFLINE_OPTIMUM, Inputs, rule_named
+from simulator.experiments.reproduce_streaming import report_streaming, reproduce_streaming
+from simulator.experiments.sabre_runs import CROSSCHECK, DATA_FOLDER, RESIDUE, data_folder, sabre_runs
+from simulator.policies.registry import policies
+from simulator.streaming.qoe import FIGURES as QOE
+from simulator.streaming.qoe import PlayedSession
 
 MANIFEST = {
     "segment_duration_ms": 2000,
@@ -123,6 +119,31 @@ def test_cells_may_name_the_player(cells: Write) -> None:
     assert small["play_time_s"] == pytest.approx(large["play_time_s"])
 
 
+@pytest.mark.parametrize("player", ["sabre", "pensieve"])
+def test_no_rule_beats_the_offline_optimum(cells: Write, player: str) -> None:
+    rules = [name for name in policies("abr") if name != "fixed"] + ["fixed_0", "fixed_1", "fixed_2"]
+    text = "".join(f"movie.json,network.json,{rule},0.5,{player}\n" for rule in [OFFLINE_OPTIMUM, *rules])
+    path = cells("manifest,trace,rule,bandwidth_scale,player\n" + text)
+    rows, notes = reproduce_streaming(path)
+    inputs = Inputs(path.parent)
+
+    def qoe(row: dict[str, object]) -> float:
+        result = QOE["linear"].of(PlayedSession.of(inputs.play(row, {})))
+        assert result is not None
+        return result.session
+
+    best, *others = map(qoe, rows)
+    assert len(others) == len(rules) > 10
+    assert best >= max(others)
+    assert best > min(others)
+    assert set(rows[0]) == set(rows[1]) >= set(FIGURES)
+    [note] = [note for note in notes if OFFLINE_OPTIMUM in note]
+    assert f"{OFFLINE_OPTIMUM} of movie over network.json: linear QoE {best:.6g}" in note
+    assert ("start-up counted" in note) == (player == "pensieve")
+    with pytest.raises(ValueError, match="unknown ABR rule"):
+        rule_named(OFFLINE_OPTIMUM)  # it is no rule: it does not decide chunk by chunk
+
+
 def test_report_of_cells(cells: Write) -> None:
     rows, _ = reproduce_streaming(cells("manifest,trace,rule\nmovie.json,oboe,rate\nmovie.json,oboe,bba\n"))
     lines = report_streaming(rows).splitlines()
@@ -135,6 +156,8 @@ def test_report_of_cells(cells: Write) -> None:
     [
         ("movie.json,network.json,bola_f,", "cells.csv:2:1: rule: unknown ABR rule 'bola_f'; nearest: bola"),
         ("movie.json,network.json,fixed,", "cells.csv:2:1: rule: unknown ABR rule 'fixed'; nearest: fixed_0"),
+        ("movie.json,network.json,offline,", "unknown ABR rule 'offline'; nearest: offline_optimum"),
+        ("movie.json,network.json,ofline_optimum,", "nearest: offline_optimum"),
         ("movie.json,network.json,fixed_3,", "cells.csv:2:1: fixed_3: movie has levels 0 to 2"),
         ("movie.json,network.json,bola,-1", "cells.csv:2:1: bandwidth_scale: '-1' is out of range"),
         ("movie.jsn,network.json,bola,1", "movie.jsn: is no manifest by its ending"),
