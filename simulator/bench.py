@@ -11,22 +11,30 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import simpy
 
 from simulator.commands.scenarios import SHIPPED
+from simulator.core import Streams
 from simulator.experiments.cake_cases import cell
 from simulator.experiments.reproduce_cake import cell_scenario
 from simulator.experiments.run_store import peak_memory_bytes
 from simulator.experiments.tables import text_table
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
+from simulator.policies.collaboration.oasis import Oasis
 from simulator.policies.registry import find
-from simulator.scenario.load import load
+from simulator.scenario.load import load, resolver
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
+from simulator.streaming.group import simulate_group
+from simulator.streaming.player import Player
+from simulator.streaming.qoe import ENVIVIO_LADDER_BPS
+from simulator.streaming.service import StreamedVideo
+from simulator.streaming.synthetic_trace import load_cellular, markov_trace
+from simulator.streaming.vbr import vbr_video
 from simulator.workloads.spec import Stored, Synthetic
 from simulator.world import simulate
 
@@ -91,43 +99,116 @@ def cake(requests: int) -> Scenario:
     return replace(base, workloads={"chat": prompts})
 
 
-def cases() -> Iterator[tuple[str, int, Callable[[], Scenario]]]:
-    """Yield (name, requests, scenario) of every case."""
-    yield "poisson, 1 replica", 20_000, lambda: poisson(1, 20_000)
-    yield "poisson, 64 replicas", 50_000, lambda: poisson(64, 50_000)
-    yield "cake, 16K prompts", 500, lambda: cake(500)
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured."""
+
+    name: str
+    """What the table calls it."""
+    unit: Literal["request", "session"]
+    """What the cost is stated per."""
+    number: int
+    """How many requests or sessions one run has."""
+    run: Callable[[], object]
+    """Simulates them; what it needs is built before."""
+
+
+def cases() -> Iterator[Case]:
+    """Yield every case."""
+    yield _served("poisson, 1 replica", 20_000, poisson(1, 20_000))
+    yield _served("poisson, 64 replicas", 50_000, poisson(64, 50_000))
+    yield _served("cake, 16K prompts", 500, cake(500))
     base = load(SHIPPED / "cake" / "mooncake.yaml")
     for name in ("compute_only", "cake"):
         policies = replace(base.llm_services["chat"].policies, kv_loading=find("kv_loading", name)())
         scenario = replace(base, services={"chat": replace(base.llm_services["chat"], policies=policies)})
         requests = len(simulate(scenario).requests["chat"])
-        yield f"mooncake-like, 8 replicas, {name}", requests, lambda scenario=scenario: scenario  # type: ignore[misc]
+        yield _served(f"mooncake-like, 8 replicas, {name}", requests, scenario)
+    yield watched_together(10)
+    for name, sessions in (("bola", 1000), ("dynamic", 1000), ("robust_mpc", 200)):
+        yield watched_alone(name, sessions)
 
 
-def measure(repeats: int) -> list[dict[str, Any]]:
+def _served(name: str, requests: int, scenario: Scenario) -> Case:
+    return Case(name, "request", requests, lambda: simulate(scenario))
+
+
+def watched_together(sessions: int) -> Case:
+    """Return sessions of the shipped scenario of six phones, over networks that never change."""
+    path = SHIPPED / "oasis" / "phones.yaml"
+    scenario = load(path, ["devices.phones.phone={wwan: {trace: steady, bandwidth: 5 Mbit/s}}"])
+    group = StreamedVideo(scenario, "video", Streams(scenario.seed), resolver(path)).group(0)
+
+    def run() -> None:
+        for _ in range(sessions):
+            simulate_group(group, Oasis())
+
+    name = f"oasis, {len(group.phones)} phones, {group.video.segments} chunks"
+    return Case(name, "session", sessions, run)
+
+
+def watched_alone(rule: str, sessions: int) -> Case:
+    """Return sessions of Pensieve's length and ladder of one player, each over a network trace of its own."""
+    seeds = Streams(0)
+    video = vbr_video("video", 4.0, 48, ENVIVIO_LADDER_BPS, seeds.stream("video"))
+    network = load_cellular("norway-3g")
+    traces = [markov_trace(network, seeds.stream(f"trace {i}"), 600.0) for i in range(sessions)]
+    player, policy = Player(), find("abr", rule)()
+
+    def run() -> None:
+        for trace in traces:
+            player.play(video, trace, policy)
+
+    return Case(f"{rule}, {video.segments} segments over norway-3g", "session", sessions, run)
+
+
+def measure(repeats: int, measured: Iterable[Case]) -> list[dict[str, Any]]:
     """Return one row per case: medians over `repeats`, each between two yardsticks."""
     rows = []
-    for name, requests, scenario in cases():
+    for case in measured:
         costs, rates = [], []
         for _ in range(repeats):
             before = yardstick_s()
-            world = scenario()
             started = time.process_time()
-            simulate(world)
+            case.run()
             elapsed = time.process_time() - started
-            unit = (before + yardstick_s()) / 2
-            costs.append(elapsed / requests / unit)
-            rates.append(requests / elapsed)
+            timeout_s = (before + yardstick_s()) / 2
+            costs.append(elapsed / case.number / timeout_s)
+            rates.append(case.number / elapsed)
         rows.append(
             {
-                "case": name,
-                "requests": requests,
-                "timeouts_per_request": statistics.median(costs),
-                "requests_per_cpu_s": statistics.median(rates),
+                "case": case.name,
+                f"{case.unit}s": case.number,
+                f"timeouts_per_{case.unit}": statistics.median(costs),
+                f"{case.unit}s_per_cpu_s": statistics.median(rates),
                 "peak_memory_bytes": peak_memory_bytes(),
             }
         )
     return rows
+
+
+def _rate(per_s: float) -> str:
+    return f"{per_s:,.0f}" if per_s >= 100.0 else f"{per_s:.1f}"
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """Return a table of what is stated per request, and one of what is stated per session."""
+    tables = []
+    for unit in ("request", "session"):
+        cells = [
+            [
+                row["case"],
+                f"{row[f'{unit}s']:,}",
+                f"{row[f'timeouts_per_{unit}']:,.1f}",
+                _rate(row[f"{unit}s_per_cpu_s"]),
+                f"{(row['peak_memory_bytes'] or 0) / 2**20:.0f}",
+            ]
+            for row in rows
+            if f"{unit}s" in row
+        ]
+        header = ["case", f"{unit}s", f"timeouts/{unit}", f"{unit}s/CPU s", "peak memory (MiB)"]
+        tables += [text_table(header, cells)] * bool(cells)
+    return "\n".join(tables)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,22 +217,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args(argv)
-    rows = measure(arguments.repeats)
-    print(
-        text_table(
-            ["case", "requests", "timeouts/request", "requests/CPU s", "peak memory (MiB)"],
-            [
-                [
-                    row["case"],
-                    f"{row['requests']:,}",
-                    f"{row['timeouts_per_request']:.1f}",
-                    f"{row['requests_per_cpu_s']:,.0f}",
-                    f"{(row['peak_memory_bytes'] or 0) / 2**20:.0f}",
-                ]
-                for row in rows
-            ],
-        )
-    )
+    rows = measure(arguments.repeats, cases())
+    print(report(rows))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     return 0
