@@ -15,13 +15,14 @@ from matplotlib.patches import Patch
 
 from simulator.viz.style import (
     COLOURS,
+    COMPONENT_COLOURS,
+    GREY,
     Look,
     legend,
     looks,
     panels,
     rounded,
     scaled,
-    sequence,
     styled,
     ticks_at,
     wrapped,
@@ -194,7 +195,7 @@ def _stacked(axes: Axes, frame: pd.DataFrame, divisor: float, flat: bool = False
     parts = [name for name in components(frame) if (frame[name] > 0.0).any()]
     places = np.arange(len(frame)) if flat else frame["phones"].to_numpy(dtype=float)
     reached = np.zeros(len(frame))
-    shades = sequence(len(parts))
+    shades = [COMPONENT_COLOURS.get(name, GREY) for name in parts]
     for name, shade in zip(parts, shades, strict=True):
         values = frame[name].fillna(0.0).to_numpy(dtype=float) / divisor
         if flat:

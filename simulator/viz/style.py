@@ -43,6 +43,19 @@ COLOURS: Final[Mapping[str, str]] = MappingProxyType(
 GREY: Final = "#8C8C8C"
 """What is no data: reference lines, missing cells."""
 
+COMPONENT_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cellular_j": "#332288",
+        "wlan_j": "#88CCEE",
+        "decode_j": "#117733",
+        "sr_j": "#DDCC77",
+        "encode_j": "#882255",
+        "display_j": "#999933",
+        "rest_j": "#CC6677",
+    }
+)
+"""Colour of each component of a phone's energy: the muted palette of Tol, also safe, and none that a policy has."""
+
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 
 

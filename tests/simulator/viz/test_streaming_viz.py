@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from devices.errors import InputError
 from simulator.experiments.compare import compare
 from simulator.experiments.run_store import load_run
+from simulator.streaming.group import Component
 from simulator.viz import OF_A_SESSION, plot
-from simulator.viz.groups import qoe_and_energy_by_phones, stalls_by_skew, streaming_bars
+from simulator.viz.groups import components, qoe_and_energy_by_phones, stalls_by_skew, streaming_bars
 from simulator.viz.pipeline import STAGES, bars, pipeline
 from simulator.viz.playback import playback
 from simulator.viz.runs import described, load_study
 from simulator.viz.skew import phones_of, skews
 from simulator.viz.streaming_folder import SESSION_FIGURES, STREAMING_FIGURES
-from simulator.viz.style import KNOWN, save
+from simulator.viz.style import COMPONENT_COLOURS, KNOWN, save
 from simulator.viz.viewers import courses
 
 SCENARIO = """
@@ -408,6 +410,41 @@ def test_a_policy_keeps_its_colour_and_the_bound_is_named() -> None:
         KNOWN[name].colour.lower() for name in names
     ]
     assert "upper bound" in legend_labels(bars_of)
+
+
+# Severe protanopia, deuteranopia and tritanopia on linear RGB (Machado, Oliveira, Fernandes, 2009).
+SIGHTS = {
+    "all colours": np.eye(3),
+    "no red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no green": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no blue": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def seen_as(colour: str, sight: object) -> np.ndarray:
+    """Return a colour in CIE L*a*b* as it is seen."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.array(sight) @ linear, 0.0, 1.0)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(to_xyz @ linear / [0.9505, 1.0, 1.089])
+    return np.array([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHTS.values(), ids=SIGHTS)
+def test_components_of_the_energy_can_be_told_apart(sight: object) -> None:
+    assert set(COMPONENT_COLOURS) == {f"{component.name.lower()}_j" for component in Component}
+    assert not set(COMPONENT_COLOURS.values()) & {look.colour for look in KNOWN.values()}
+    seen = [seen_as(colour, sight) for colour in COMPONENT_COLOURS.values()]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 20.0
+    assert min(np.linalg.norm(one - other) for one, other in pairwise(seen)) > 30.0  # neighbours in a bar
+
+
+def test_components_have_colours_of_their_own_whatever_else_is_drawn() -> None:
+    frame = estimates(["oasis", "mpbond"], "variant")
+    for parts in (frame, frame.assign(decode_j=1.0)):
+        colours = {to_hex(patch.get_facecolor()).upper() for patch in streaming_bars(parts).axes[2].patches}
+        assert colours == {COMPONENT_COLOURS[name] for name in components(parts)}
 
 
 def test_tables_without_intervals_can_be_drawn(tmp_path: Path) -> None:
