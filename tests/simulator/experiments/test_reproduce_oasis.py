@@ -13,7 +13,7 @@ from calibration.fits.phone_facts import S10_KJ, SR_FPS
 from devices.errors import InputError
 from simulator.cli import main
 from simulator.core import Streams
-from simulator.experiments.oasis_report import ALTERNATIVES, PLAIN_QOE, report_oasis
+from simulator.experiments.oasis_report import ALTERNATIVES, PLAIN_QOE, Headline, report_oasis
 from simulator.experiments.oasis_settings import ASSUMED, energy_j, group, handsets
 from simulator.experiments.reproduce_oasis import (
     EXPERIMENTS,
@@ -64,8 +64,12 @@ def ours() -> Rows:
 
 def test_published_cells_are_the_papers() -> None:
     rows = published_cells()
-    assert len(rows) == 12 + 8 + 7 + 15
-    assert sum("published_energy_j" in row for row in rows) == 8
+    known = [row for row in rows if row["experiment"] != "sched_network"]
+    assert len(known) == 12 + 8 + 7 + 15
+    assert sum("published_energy_j" in row for row in known) == 8
+    unknown = [row for row in rows if row["experiment"] == "sched_network"]
+    assert len(unknown) == 15
+    assert not any(name.startswith("published") for row in unknown for name in row)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 3, 4, 5, 6])
@@ -271,6 +275,60 @@ def test_reports(cells: Write, ours: Rows) -> None:
     ]
     text = report_oasis(list(ours.values()), published=False)
     assert "-9.6%" in text.split("Energy of one phone, 180p to 720p")[1]
+
+
+def summary(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of a report's summary, unwrapped."""
+    text = report_oasis(rows, published=False).split("Targets met and missed")[1]
+    return text.replace("\n  ", " ").splitlines()[1:]
+
+
+def test_summary_counts_targets(ours: Rows) -> None:
+    lines = summary(list(ours.values()))
+    assert any("galaxy-s20-ultra 6 of 6 (worst -9.6%; 1 fitted)" in line for line in lines)
+    assert any("order of policies as published at devices 5, 7, wrong at devices 3" in line for line in lines)
+    assert any(line.startswith("- abr_ablation: QoE within 0.15: 7 of 7 (") for line in lines)
+    (compute,) = (line for line in lines if line.startswith("- sched_compute"))
+    assert "oasis 5 of 5" in compute
+    assert "mpbond 0 of 5 (worst -39.4 s)" in compute
+    assert compute.endswith("as published at skew 3, 4, 5, wrong at skew 1, 2")
+
+
+def test_summary_follows_the_rows() -> None:
+    cell = {"experiment": "sched_compute", "skew": 2.0, "published_rebuffer_s": 10.0}
+    rows = [
+        {**cell, **dict.fromkeys(FIGURES, 1.0), "policy": policy, "rebuffer_s": stall_s}
+        for policy, stall_s in (("oasis", 4.0), ("mpbond", 14.0))
+    ]
+    # published as equal: no order to compare
+    assert summary(rows) == [
+        "- sched_compute: stall within 5 s: oasis 0 of 1 (worst -6.0 s), mpbond 1 of 1 (worst +4.0 s)"
+    ]
+    rows[0]["published_rebuffer_s"] = 7.0
+    assert summary(rows)[0].endswith("; order of policies as published at skew 2")
+    rows[0]["rebuffer_s"] = 14.0
+    assert summary(rows)[0].endswith("; order of policies wrong at skew 2")
+
+
+def test_skewed_networks_have_no_target(ours: Rows) -> None:
+    rows = [row for row in ours.values() if row["experiment"] == "sched_network"]
+    note = "sched_network: no published figure is known here; oasis stalls more than mpbond in 4 of 5 cells"
+    assert notes(rows)[-1].startswith(note)
+    assert notes(rows)[-1].endswith("because it waits for the last chunk of each iteration")
+    assert "Targets" not in report_oasis(rows, published=False)
+    assert summary(list(ours.values()))[-1] == f"- {notes(rows)[-1]}"
+    never = [{**row, "rebuffer_s": 0.0} for row in rows]
+    assert notes(never)[-1].endswith("oasis stalls more than mpbond in 0 of 5 cells")
+    known = [{**row, "published_rebuffer_s": 1.0} for row in rows]
+    assert not any("no published figure" in note for note in notes(known))
+
+
+def test_headline_names_the_phone_alone() -> None:
+    text = Headline.predicted().text()
+    alone = predict({"experiment": "qoe", "policy": "oasis", "devices": 1})["qoe"]
+    assert f"over one phone that super-resolves alone under OASIS ({alone:.2f})" in text
+    assert "no percentage of a QoE below zero" in text
+    assert "2 of the 3" in Headline.predicted().met()
 
 
 def test_columns_that_play_no_part_are_said(cells: Write) -> None:
