@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from devices.errors import Fault, InputError
 from devices.sourced import unknown_name
-from simulator.scenario.spec import DeviceSpec, LlmService
+from simulator.scenario.spec import Scenario
 from simulator.serving.memory import memory_shortfall_bytes
 from simulator.serving.models import load_model
 
@@ -63,8 +63,10 @@ def one_of(what: str, known: Iterable[str]) -> Column:
     return read
 
 
-def placement_fault(service: LlmService, device: DeviceSpec) -> str | None:
-    """Return why a model cannot be served on a group of GPUs; None where it can."""
+def placement_fault(scenario: Scenario) -> str | None:
+    """Return why the model of a cell's one LLM service cannot be served on its GPUs; None where it can."""
+    (service,) = scenario.llm_services.values()
+    device = scenario.devices[service.gpus]
     model, gpus = load_model(service.model), service.tensor_parallel
     if model.attention_heads % gpus:
         return f"{model.attention_heads} attention heads of {model.name} cannot be shared by {gpus} GPUs"

@@ -9,7 +9,14 @@ from textwrap import fill
 from typing import Any
 
 from simulator.experiments.oasis_settings import ASSUMED, CONTROLLER, LADDER_BPS, SR_W, Assumed
-from simulator.experiments.reproduce_oasis import CELL, EXPERIMENTS, REPLICATIONS, network_notes, predict
+from simulator.experiments.reproduce_oasis import (
+    CELL,
+    EXPERIMENTS,
+    REPLICATIONS,
+    network_notes,
+    predict,
+    published_cells,
+)
 from simulator.experiments.tables import WIDTH, text_table
 from simulator.policies.collaboration.oasis import Oasis
 
@@ -318,8 +325,15 @@ def _alternatives() -> str:
             line.append(format(known[probe, relevant] / scale, form))
         lines.append(line)
     header = ["what if (2 replications)", *_PROBES]
-    goals = ["published", "-0.23", "-7.40", "15.0", "130.0", "0.86", "1.38"]
+    goals = ["published", *(_goal(row, name) for row, name in _PROBES.values())]
     return text_table(header, [goals, *lines])
+
+
+def _goal(row: Mapping[str, Any], name: str) -> str:
+    """Return what is published of a probe."""
+    _, scale, form = _SHOWN[name]
+    cell = next(cell for cell in published_cells() if row.items() <= cell.items())
+    return format(cell[f"published_{name}"] / scale, form)
 
 
 def _relevant(row: Mapping[str, Any], name: str, assumed: Assumed) -> Assumed:

@@ -22,7 +22,7 @@ from devices.phones import PhoneProfile
 from simulator.core import Streams
 from simulator.policies.collaboration.mpbond import MpBond
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
-from simulator.streaming.group import Group, GroupPhone, combination, phone
+from simulator.streaming.group import Group, GroupPhone, combination, phone, with_overhead
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.video import Video
 
@@ -199,12 +199,10 @@ def _phone(
     name: str, profile: PhoneProfile, wwan: NetworkTrace, frames_per_s: Mapping[str, float], overhead_s: float
 ) -> GroupPhone:
     """Return a phone that loses `overhead_s` with each chunk, at the same energy per frame."""
-    frames = 30.0 * VIDEO.segment_s
-    rates = {pair: frames / (frames / rate + overhead_s) for pair, rate in frames_per_s.items()}
-    made = phone(profile, name=name, wwan=wwan, sr_frames_per_s=rates)
-    slowed = rates["180p-720p"] / frames_per_s["180p-720p"]
+    made = phone(profile, name=name, wwan=wwan, sr_frames_per_s=frames_per_s)
     sr_w = SR_W.get(profile.name, sum(SR_W.values()) / len(SR_W))
-    return replace(made, power=replace(made.power, sr_w=slowed * sr_w))
+    made = replace(made, power=replace(made.power, sr_w=sr_w))
+    return with_overhead(made, overhead_s, 30.0 * VIDEO.segment_s)
 
 
 def _rates(row: Mapping[str, Any], profiles: Sequence[PhoneProfile]) -> list[dict[str, float]]:

@@ -80,12 +80,8 @@ def published_cells() -> list[dict[str, Any]]:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Read a CSV of cells; columns ``published_over_...`` may hold what was published."""
-
-    def check(row: Mapping[str, Any]) -> str | None:
-        scenario = cell_scenario(row, "cake")
-        return placement_fault(scenario.llm_services["chat"], scenario.devices["gpu"])
-
-    return read_cells(path, columns(), {f"published_over_{name}": MEASURED for name in BASELINES}, check)
+    figures = {f"published_over_{name}": MEASURED for name in BASELINES}
+    return read_cells(path, columns(), figures, lambda row: placement_fault(cell_scenario(row, "cake")))
 
 
 def precision(row: Mapping[str, Any]) -> Literal["fp8"] | None:

@@ -93,12 +93,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     InputError
         With every fault, by line.
     """
-
-    def check(row: Mapping[str, Any]) -> str | None:
-        scenario = cell_scenario(row, LOADING)
-        return placement_fault(scenario.llm_services["llm"], scenario.devices["gpu"])
-
-    return read_cells(path, columns(), {f"measured_{metric}": MEASURED for metric in METRICS}, check)
+    figures = {f"measured_{metric}": MEASURED for metric in METRICS}
+    return read_cells(path, columns(), figures, lambda row: placement_fault(cell_scenario(row, LOADING)))
 
 
 def cell_scenario(row: Mapping[str, Any], policy: str) -> Scenario:

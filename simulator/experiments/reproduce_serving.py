@@ -92,12 +92,8 @@ def published_cells() -> list[dict[str, Any]]:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Read a CSV of cells; columns ``measured_...`` may hold what was measured."""
-
-    def check(row: Mapping[str, Any]) -> str | None:
-        scenario = cell_scenario(row)
-        return placement_fault(scenario.llm_services["llm"], scenario.devices["gpu"])
-
-    return read_cells(path, columns(), {f"measured_{metric}": MEASURED for metric in METRICS}, check)
+    figures = {f"measured_{metric}": MEASURED for metric in METRICS}
+    return read_cells(path, columns(), figures, lambda row: placement_fault(cell_scenario(row)))
 
 
 def cell_scenario(row: Mapping[str, Any]) -> Scenario:

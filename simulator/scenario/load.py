@@ -113,13 +113,8 @@ def _plain(annotation: Any, value: Any) -> Any:  # noqa: PLR0911 (one per sort o
     if choice is not None and choice.policy:
         name = next(tag for tag, member in choice.members.items() if type(value) is member)
         return {choice.key: name, **_record(value)}
-    if (
-        choice is not None
-        and value is not None
-        and set(choice.members) > {"null"}
-        and len(choice.members) == 2
-    ):
-        return _plain(next(member for tag, member in choice.members.items() if tag != "null"), value)
+    if choice is not None and choice.optional is not None and value is not None:
+        return _plain(choice.optional, value)
     if is_dataclass(value):
         return _record(value)
     if isinstance(value, dict):

@@ -36,6 +36,13 @@ class Choice:
         """Return `value` with the shorthand written out."""
         return {self.key: value} if self.shorthand and isinstance(value, str) else value
 
+    @property
+    def optional(self) -> Any | None:
+        """Annotation of the one member that may be left out (the other one is null); None where it is not so."""
+        if self.key or len(self.members) != 2 or "null" not in self.members:
+            return None
+        return next(member for tag, member in self.members.items() if tag != "null")
+
     def pick(self, value: Any) -> str | None:
         """Return the tag of the member that `value` is meant to be; None where its `key` does not tell."""
         if self.key:

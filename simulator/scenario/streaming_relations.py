@@ -153,6 +153,3 @@ def _phone(
             message = f"from {absence.start:g} to {end_s:g} s; allowed: rising, from {last_s:g} s on"
             yield Problem((*path, "away", index), message)
         last_s = end_s
-    wwan = phone.wwan
-    if wwan is not None and wwan.trace == "recorded" and wwan.start is not None and wwan.start < 0.0:
-        yield Problem((*path, "wwan", "start"), f"is {wwan.start:g} s; allowed: at least 0 s")

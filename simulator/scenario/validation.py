@@ -92,9 +92,8 @@ class _Builder:
         return plain[annotation]
 
     def _choice(self, choice: Choice) -> CoreSchema:
-        if not choice.key and len(choice.members) == 2 and "null" in choice.members:
-            (member,) = (member for tag, member in choice.members.items() if tag != "null")
-            return core.nullable_schema(self.build(member))
+        if choice.optional is not None:
+            return core.nullable_schema(self.build(choice.optional))
 
         def pick(value: Any) -> str | None:
             tag = choice.pick(value)

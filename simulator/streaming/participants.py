@@ -21,7 +21,7 @@ from simulator.scenario.streaming_spec import (
     StreamingService,
     ThermalSpec,
 )
-from simulator.streaming.group import GroupPhone, PhonePower, Thermal, phone, phone_power, phone_thermal
+from simulator.streaming.group import GroupPhone, PhonePower, Thermal, phone, phone_thermal, with_overhead
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.sr_rates import sr_frames_per_s
 from simulator.streaming.synthetic_trace import load_cellular, markov_trace
@@ -92,20 +92,14 @@ class Participants:
         profile = load_profile(spec.profile)
         assert isinstance(profile, PhoneProfile)
         has, service = spec.phone or PhoneSpec(), self._service
-        quick = sr_frames_per_s(has, profile, service)
-        power = phone_power(profile, has.radio, service.radio_includes_idle)
-        if has.npu:
-            power = _npu_power(power, profile, quick)
-        rates = {key: self._frames / (self._frames / rate + has.sr_overhead) for key, rate in quick.items()}
-        if quick:  # what is lost takes no energy
-            fastest = max(quick, key=quick.__getitem__)
-            power = replace(power, sr_w=power.sr_w * rates[fastest] / quick[fastest])
-        return phone(
+        rates = sr_frames_per_s(has, profile, service)
+        made = phone(
             profile,
+            radio=has.radio,
+            radio_includes_idle=service.radio_includes_idle,
             name=name,
             wwan=None if has.wwan is None else _network(has.wwan, rng, self._recorded.get(device, ())),
             sr_frames_per_s=rates,
-            power=power,
             battery_share=has.battery,
             thermal=_thermal(has.thermal, profile),
             position_m=(has.x, has.y),
@@ -114,6 +108,9 @@ class Participants:
             leaves_s=inf if has.leaves is None else has.leaves,
             away_s=tuple((it.start, inf if it.end is None else it.end) for it in has.away),
         )
+        if has.npu:
+            made = replace(made, power=_npu_power(made.power, profile, rates))
+        return with_overhead(made, has.sr_overhead, self._frames)
 
 
 def _names(device: str, spec: DeviceSpec) -> Iterator[str]:
@@ -141,9 +138,7 @@ def _npu_power(power: PhonePower, profile: PhoneProfile, rates: Mapping[str, flo
     if not rates:
         return power
     fastest = max(rates.values())
-    codec_w = (
-        (power.decode_w + power.encode_w) * fastest / FRAMES_PER_S
-    )  # decoding and encoding are counted in
+    codec_w = (power.decode_w + power.encode_w) * fastest / FRAMES_PER_S  # counted in `PhonePower.sr_w`
     return replace(power, sr_w=profile.sr_npu_frame_j * fastest + codec_w)
 
 

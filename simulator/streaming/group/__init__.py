@@ -1,6 +1,6 @@
 """A group of phones that share the downloads, the super-resolution and the energy of one video."""
 
-from simulator.streaming.group.build import combination, phone, phone_power, phone_thermal
+from simulator.streaming.group.build import combination, phone, phone_power, phone_thermal, with_overhead
 from simulator.streaming.group.energy import Component
 from simulator.streaming.group.group import Group
 from simulator.streaming.group.phones import GroupPhone, PhonePower
@@ -28,4 +28,5 @@ __all__ = [
     "phone_power",
     "phone_thermal",
     "simulate_group",
+    "with_overhead",
 ]

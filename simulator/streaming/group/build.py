@@ -103,6 +103,27 @@ def phone(
     return GroupPhone(**{**values, **fields})
 
 
+def with_overhead(made: GroupPhone, overhead_s: float, frames: float) -> GroupPhone:
+    """Return a phone whose SR loses a time with each chunk, at no energy.
+
+    Parameters
+    ----------
+    made
+        The phone without that loss.
+    overhead_s
+        What it loses with each chunk.
+    frames
+        Frames of a chunk.
+    """
+    quick = made.sr_frames_per_s
+    if not quick:
+        return made
+    rates = {name: frames / (frames / rate + overhead_s) for name, rate in quick.items()}
+    fastest = max(quick, key=quick.__getitem__)  # of it the energy is the same, of others nearly
+    sr_w = made.power.sr_w * (rates[fastest] / quick[fastest])
+    return replace(made, sr_frames_per_s=rates, power=replace(made.power, sr_w=sr_w))
+
+
 def combination(video: Video, name: str, quality_bps: float, output_bps: float | None = None) -> Combination:
     """Return the combination of a ladder that downloads one height and plays another.
 
