@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.workloads.graphs import AnswerGraphs
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requests:
@@ -44,6 +46,8 @@ class Requests:
     """Shape (n,). Tokens of each prompt, from its front, whose KV lies in `stored_tier` beforehand."""
     stored_tier: str = ""
     """Storage device that holds them."""
+    graphs: AnswerGraphs | None = None
+    """How each answer falls into sub-problems; their tokens add up to `output_tokens`. None: not known."""
     notes: tuple[str, ...] = ()
     """What a reader of results must know, such as that the workload is an embedded synthetic one."""
 

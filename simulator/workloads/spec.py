@@ -269,7 +269,112 @@ class Synthetic(_Common):
     """Tokens per prefix block of stored prompts and sessions."""
 
 
-RequestSpec = AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphTrace(_Common):
+    """Questions whose answers are dependency graphs: JSONL, one question per line (docs/traces.md)."""
+
+    trace: Literal["graph"]
+    """Kind of workload."""
+    path: str
+    """The JSONL file."""
+    hash_block_tokens: Count = 16
+    """Tokens per prefix block; where the file has hash_ids, tokens per entry of them."""
+    rate_scale: float = 1.0
+    """Arrivals come this many times as fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByCategory:
+    """Dependencies at random, by the category of the question (assumed, see docs/calibration.md)."""
+
+    shape: Literal["by_category"] = "by_category"
+    """Shape of the graphs."""
+    density: float = 1.0
+    """Factor on the categories' share of dependent nodes, which is cut at 1; from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Each node needs the one before."""
+
+    shape: Literal["chain"] = "chain"
+    """Shape of the graphs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    """All nodes need the first one and nothing else."""
+
+    shape: Literal["star"] = "star"
+    """Shape of the graphs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Independent:
+    """No node needs another."""
+
+    shape: Literal["independent"] = "independent"
+    """Shape of the graphs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Node i needs node (i - 1) // fanout: a full tree."""
+
+    shape: Literal["tree"] = "tree"
+    """Shape of the graphs."""
+    fanout: Count = 2
+    """Children of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layered:
+    """Layers of nodes; a node needs each node of the layer before with a given probability, and at least one."""
+
+    layers: Count
+    """Layers, over which the nodes are spread evenly."""
+    probability: Ratio = 0.5
+    """Probability of each dependency between neighbouring layers."""
+    shape: Literal["layered"] = "layered"
+    """Shape of the graphs."""
+
+
+GraphShape = Annotated[
+    ByCategory | Chain | Star | Independent | Tree | Layered, Tagged("shape", shorthand=True)
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions(_Common):
+    """Generated questions of benchmark sets whose answers are dependency graphs.
+
+    Points and their lengths follow the structure of real answers (simulator/workloads/questions.yaml); dependencies are
+    assumed.
+    """
+
+    trace: Literal["questions"]
+    """Kind of workload."""
+    dataset: Literal["vicuna-80", "wizardlm-218"] = "vicuna-80"
+    """Whose categories, weighted by their number of questions."""
+    categories: tuple[str, ...] = ()
+    """Only these categories; empty: all of the set."""
+    graph: GraphShape = ByCategory()
+    """Which nodes need which."""
+    nodes: Lengths | None = None
+    """Nodes per answer; None: as the points of real answers of the category."""
+    input_tokens: Lengths | None = None
+    """Prompt lengths; None: as the questions of the category."""
+    output_tokens: Lengths | None = None
+    """Answer lengths; None: as real answers of the category."""
+    rate: PerSecond | None = None
+    """Mean arrivals per second. Not used by at_once and closed; replay takes the file's own rate without it."""
+    arrivals: Arrivals = Poisson()
+    """Arrival process."""
+    hash_block_tokens: Count = 16
+    """Tokens per prefix block."""
+
+
+RequestSpec = AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic | GraphTrace | Questions
 """Workloads of requests, for an LLM service."""
 
 
@@ -319,5 +424,13 @@ class VideoWorkload:
 
 
 WorkloadSpec = Annotated[
-    AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic | VideoWorkload, Tagged("trace")
+    AzureTrace
+    | MooncakeTrace
+    | ShareGptTrace
+    | CsvTrace
+    | Synthetic
+    | GraphTrace
+    | Questions
+    | VideoWorkload,
+    Tagged("trace"),
 ]
