@@ -22,6 +22,8 @@ from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
 from simulator.serving.storage_build import build_link, build_storage
 from simulator.workloads.build import build
+from simulator.workloads.requests import Requests
+from simulator.workloads.spec import GraphTrace, Questions, RequestSpec
 
 if TYPE_CHECKING:
     from simulator.streaming.group import GroupResult
@@ -61,6 +63,9 @@ class RunResult:
     """Per LLM service: one row per request (`simulator.serving.service.request_schema`)."""
     intervals: dict[str, Table]
     """Per LLM service: one row per run of engine steps (`simulator.serving.build.INTERVALS`)."""
+    generations: dict[str, Table]
+    """Per LLM service whose requests have dependency graphs: one row per generation
+    (`simulator.serving.answer.GENERATIONS`)."""
     devices: dict[str, DeviceTotals]
     """Per device: totals."""
     notes: tuple[str, ...]
@@ -135,6 +140,11 @@ def simulate(
             for name, service in world.services.items()
             if service.intervals is not None
         },
+        generations={
+            name: service.generations
+            for name, service in world.services.items()
+            if service.generations is not None
+        },
         devices=_totals(scenario, world, streaming, end_s),
         notes=(
             *world.notes,
@@ -187,10 +197,16 @@ def _build(
     services: dict[str, ServiceRuntime] = {}
     first_port = 0
     for index, (name, service) in enumerate(scenario.llm_services.items()):
+        # Blocks of a service that decodes parts of another one's answers are those of that one's workloads.
+        asked = {
+            other
+            for other, it in scenario.llm_services.items()
+            if other == name or name in it.policies.decoding.services  # type: ignore[attr-defined]
+        }
         sizes = {
-            requests[workload].hash_block_tokens: workload
+            size: workload
             for workload, spec in workloads.items()
-            if spec.service == name and requests[workload].hash_block_tokens
+            if spec.service in asked and (size := _block_tokens(spec, requests[workload]))
         }
         if len(sizes) > 1:
             raise InputError(
@@ -212,8 +228,11 @@ def _build(
             step_by_step,
             costs.get(name) or step_cost(service, scenario.devices[service.gpus]),
             first_port,
+            name in scenario.graph_services,
         )
         first_port += replicas[name]
+    for runtime in services.values():
+        runtime.peers = services
     world = _World(services, storage, [], [])
     for index, (name, spec) in enumerate(workloads.items()):
         stream = requests[name]
@@ -239,6 +258,13 @@ def _build(
                     f"{lost} prefix blocks were dropped before the start"
                 )
     return world
+
+
+def _block_tokens(spec: RequestSpec, requests: Requests) -> int:
+    """Return the tokens per prefix block of a workload; 0 where nothing of it can be shared."""
+    if isinstance(spec, GraphTrace | Questions):
+        return spec.hash_block_tokens  # generations share prefixes even where the questions have none
+    return requests.hash_block_tokens
 
 
 def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:

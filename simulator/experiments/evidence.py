@@ -27,7 +27,7 @@ from simulator.serving.models import load_model
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
 from simulator.streaming.sr_rates import combination_heights
 from simulator.streaming.synthetic_trace import load_cellular
-from simulator.workloads.spec import MooncakeTrace, Synthetic, VideoWorkload, WorkloadSpec
+from simulator.workloads.spec import MooncakeTrace, Questions, Synthetic, VideoWorkload, WorkloadSpec
 
 KINDS = ("datasheet", "measured", "fitted", "assumed", "scenario")
 """How a value may have come about; ``scenario``: the scenario says it."""
@@ -282,6 +282,13 @@ def _workload(name: str, spec: WorkloadSpec) -> Source:
     what = (type(spec).__doc__ or "").partition(":")[0]
     if isinstance(spec, Synthetic):
         return Source(name, what, f"this project's generator, {spec.arrivals.process} arrivals")
+    if isinstance(spec, Questions):
+        figures = read_document(
+            (files("simulator") / "workloads" / "questions.yaml").read_text(encoding="utf-8")
+        ).data
+        return Source(
+            name, f"generated questions like {spec.dataset}", f"figures derived from: {figures['source']}"
+        )
     if isinstance(spec, VideoWorkload) and spec.path is None:
         return Source(name, "a bitrate ladder", f"the scenario file; {spec.segments} chunks drawn from it")
     if isinstance(spec, MooncakeTrace) and spec.path is None:

@@ -15,6 +15,8 @@
     service lacks that tier.
 ``devices.parquet``
     With LLM services: one row per run of engine steps: service, device, replica, from when to when, energy and more.
+``generations.parquet``
+    With questions whose answers are dependency graphs: one row per generation that an answer was decoded in.
 ``viewers.parquet``
     With streaming services: one row per session and phone: QoE, stalls, bitrate, energy by component.
 ``chunks.parquet``, ``viewing.parquet``, ``phones.parquet``
@@ -44,6 +46,7 @@ from simulator.experiments.identity import Identity
 from simulator.experiments.run_tables import (
     CHUNKS,
     DEVICES,
+    GENERATIONS,
     PHONES,
     REQUESTS,
     TOTALS,
@@ -56,6 +59,7 @@ from simulator.experiments.run_tables import (
 from simulator.metrics.summary import summarize
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
+from simulator.serving import answer
 from simulator.serving.build import INTERVALS
 from simulator.serving.service import request_schema
 from simulator.streaming.viewing import VIEWER_COLUMNS
@@ -215,6 +219,11 @@ class StoredRun:
         return self._frame(DEVICES)
 
     @cached_property
+    def generations(self) -> pandas.DataFrame:
+        """One row per generation of an answer that has several (see `simulator.serving.answer.GENERATIONS`)."""
+        return self._frame(GENERATIONS)
+
+    @cached_property
     def viewers(self) -> pandas.DataFrame:
         """One row per session and phone (see `simulator.streaming.viewing.VIEWER_COLUMNS`)."""
         return self._frame(VIEWERS)
@@ -248,8 +257,17 @@ class StoredRun:
             replication=self.manifest["replication"],
             simulated_s=self.manifest["simulated_s"],
             requests={
-                name: service_rows(self.requests, name, request_schema(list(service.kv_tiers)))
+                name: service_rows(
+                    self.requests,
+                    name,
+                    request_schema(list(service.kv_tiers), name in self.scenario.graph_services),
+                )
                 for name, service in services.items()
+            },
+            generations={
+                name: service_rows(self.generations, name, answer.GENERATIONS)
+                for name in services
+                if name in self.scenario.graph_services
             },
             intervals={name: service_rows(self.devices, name, INTERVALS) for name in services}
             if self.scenario.record_intervals

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REQUESTS = "requests.parquet"
 DEVICES = "devices.parquet"
+GENERATIONS = "generations.parquet"
 TOTALS = "totals.parquet"
 VIEWERS = "viewers.parquet"
 CHUNKS = "chunks.parquet"
@@ -43,6 +44,10 @@ def write_tables(folder: Path, result: RunResult) -> None:
     if requests:
         files[REQUESTS] = pyarrow.concat_tables(requests, promote_options="default")
         files[DEVICES] = pyarrow.concat_tables(intervals)
+    if result.generations:
+        files[GENERATIONS] = _several(
+            [_labelled(table, service=name) for name, table in result.generations.items()]
+        )
     if result.viewers:
         files[VIEWERS] = _several([_labelled(it, service=name) for name, it in result.viewers.items()])
         sessions = [

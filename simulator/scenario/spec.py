@@ -15,10 +15,11 @@ from devices.quantity import Bytes, BytesPerSecond, Count, NonNegativeCount, Rat
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.kv_loading.compute_only import ComputeOnly
+from simulator.policies.node_order.fifo import Fifo
 from simulator.policies.registry import PolicyOf
 from simulator.policies.routing.round_robin import RoundRobin
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
-from simulator.workloads.spec import RequestSpec, VideoWorkload, WorkloadSpec
+from simulator.workloads.spec import GraphTrace, Questions, RequestSpec, VideoWorkload, WorkloadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class LlmPolicies:
     """What to do with a prefix whose KV lies in a storage tier: compute it, load it, or both."""
     decoding: Annotated[object, PolicyOf("decoding")] = field(default_factory=Autoregressive)
     """How an answer is decoded."""
+    node_order: Annotated[object, PolicyOf("node_order")] = field(default_factory=Fifo)
+    """In which order the parts of answers that can be decoded in parallel enter the engine."""
     routing: Annotated[object, PolicyOf("routing")] = field(default_factory=RoundRobin)
     """Which replica serves a request."""
 
@@ -184,6 +187,13 @@ class Scenario:
     def request_workloads(self) -> dict[str, RequestSpec]:
         """Workloads of requests by name."""
         return {name: it for name, it in self.workloads.items() if not isinstance(it, VideoWorkload)}
+
+    @property
+    def graph_services(self) -> frozenset[str]:
+        """LLM services that are asked questions whose answers are dependency graphs."""
+        return frozenset(
+            it.service for it in self.workloads.values() if isinstance(it, GraphTrace | Questions)
+        )
 
     @property
     def videos(self) -> dict[str, tuple[str, VideoWorkload]]:

@@ -18,6 +18,7 @@ from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import NAMESPACE, KvTiers
 from simulator.serving.memory import kv_capacity_blocks, number_format
 from simulator.serving.models import load_model
+from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica import Replica
 from simulator.serving.service import ServiceRuntime
 from simulator.serving.step_cost import StepCost
@@ -90,6 +91,7 @@ def build_service(
     step_by_step: bool,
     cost: StepCost,
     first_port: int,
+    graphs: bool,
 ) -> ServiceRuntime:
     """Build replicas, KV caches and router of one service.
 
@@ -103,6 +105,8 @@ def build_service(
         Tokens per hash id of its workloads; 0 where they carry none.
     first_port
         Number of its first replica among those of all services: each has its own path to storage.
+    graphs
+        Whether its requests have dependency graphs.
     """
     policies = service.policies
     batching: Batching = policies.batching  # type: ignore[assignment]
@@ -129,7 +133,18 @@ def build_service(
         service.io_chunk_tokens * token_bytes,
     )
     replicas: list[Replica] = []
-    runtime = ServiceRuntime(env, name, replicas, routing, tiers, engine.request_overhead_s)
+    runtime = ServiceRuntime(
+        env,
+        name,
+        replicas,
+        routing,
+        tiers,
+        policies.decoding,  # type: ignore[arg-type]
+        policies.node_order,  # type: ignore[arg-type]
+        Instructions(prefix_block_tokens),
+        engine.request_overhead_s,
+        graphs,
+    )
     runtime.intervals = Table(INTERVALS) if record_intervals else None
     for number in range(replica_count(service, device)):
         port = first_port + number
@@ -164,6 +179,7 @@ def build_service(
                 service.dequantisation_s_per_token,
                 streams.stream(f"{name}/batching/{number}"),
                 runtime.finish,
+                runtime.progress,
                 runtime.intervals,
                 step_by_step,
             )

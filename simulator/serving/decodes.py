@@ -1,12 +1,11 @@
 """All decoding sequences of a replica at once.
 
 They advance together, one token each per step. So one clock counts the steps of all, a sequence is known by the
-value of the clock at which it ends, and no token is ever touched: a change costs O(log n), a step nothing.
+value of the clock at which it stops next (its end, or a token that others wait for), and no token is ever touched: a change costs O(log n), a step nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from simulator.serving.sequence import Sequence
@@ -39,7 +38,7 @@ class Decodes:
         self._joined = 0  # sequences that have joined so far: the number settles ties in the heap
         self._shared_blocks = 0  # KV blocks that they hold as prefix blocks
         self.heap: list[tuple[int, int, Sequence]] = []
-        """(clock at which it ends, order of joining, sequence)."""
+        """(clock of its next stop or its end, order of joining, sequence)."""
         self.clock = 0
         """Decode steps done."""
         self.context_tokens = 0
@@ -55,22 +54,34 @@ class Decodes:
         self.context_tokens += sequence.join_context
         self._shared_blocks += len(sequence.shared) * self._chunk_blocks
         self._joined += 1
-        ends = self.clock + sequence.output_tokens - sequence.generated_tokens
-        heappush(self.heap, (ends, self._joined, sequence))
+        stops = self.clock + sequence.stop_tokens - sequence.generated_tokens
+        heappush(self.heap, (stops, self._joined, sequence))
 
     def advance(self, steps: int) -> None:
         """Decode `steps` tokens of each sequence."""
         self.clock += steps
         self.context_tokens += steps * len(self.heap)
 
-    def ended(self) -> Iterator[Sequence]:
-        """Take out and yield the sequences whose last token is out."""
+    def stopped(self) -> list[tuple[Sequence, int]]:
+        """Return the sequences that have come to a stop, with the tokens decoded; take out those at their end."""
         heap = self.heap
+        stopped: list[tuple[Sequence, int]] = []
         while heap and heap[0][0] <= self.clock:
-            sequence = heappop(heap)[2]
-            self._leave(sequence)
-            sequence.generated_tokens = sequence.output_tokens
-            yield sequence
+            _, order, sequence = heappop(heap)
+            tokens = sequence.stop_tokens
+            if tokens < sequence.output_tokens:
+                sequence.pass_stop()
+                clock = sequence.join_clock + sequence.stop_tokens - sequence.generated_tokens
+                heappush(heap, (clock, order, sequence))
+            else:
+                self._leave(sequence)
+                sequence.generated_tokens = tokens
+            stopped.append((sequence, tokens))
+        return stopped
+
+    def shares(self, blocks: int) -> None:
+        """Note that a sequence holds `blocks` more of its prefix blocks shared."""
+        self._shared_blocks += blocks * self._chunk_blocks
 
     def remove(self, victim: Sequence) -> bool:
         """Take a sequence out before its end; False where it does not decode. O(n)."""

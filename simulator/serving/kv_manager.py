@@ -58,6 +58,7 @@ class KvManager:
         "_cost",
         "_decode_blocks",
         "_io_chunk_tokens",
+        "_pinned",
         "_policy",
         "_port",
         "_step_tokens",
@@ -92,6 +93,7 @@ class KvManager:
         self._io_chunk_tokens = io_chunk_tokens
         self._write_through = write_through
         self._decode_blocks = 0
+        self._pinned: dict[object, list[int]] = {}
 
     def fits_alone(self, sequence: Sequence) -> bool:
         """Whether the request could ever be served: prompt and answer within the whole pool."""
@@ -189,6 +191,26 @@ class KvManager:
         sequence.shared = sequence.shared + added
         if self._write_through:
             self.tiers.write(added, self._port)
+
+    def pin(self, owner: object, hash_ids: list[int]) -> None:
+        """Keep the leading prefix blocks that are in GPU memory from being evicted; one pin per owner."""
+        resident = hash_ids[: self.pool.resident(hash_ids)]
+        if resident:
+            self.pool.acquire(resident)
+            self._pinned[owner] = resident
+
+    def unpin(self, owner: object) -> None:
+        """Give up what `owner` has pinned, if anything."""
+        pinned = self._pinned.pop(owner, None)
+        if pinned is not None:
+            self.pool.release(pinned)
+
+    def unpin_all(self) -> bool:
+        """Give up all pins, because memory is short; whether there was one."""
+        owners = list(self._pinned)
+        for owner in owners:
+            self.unpin(owner)
+        return bool(owners)
 
     def reserve(self, decodes: Decodes, steps: int) -> bool:
         """Reserve what the decodes will hold after `steps` further steps; False, and as before, without room."""

@@ -59,6 +59,8 @@ class Replica:
         Stream of step budgets, for policies whose budget varies.
     on_finish
         Told each sequence that has ended.
+    on_progress
+        Told each sequence that has come to one of its `stops`, and at how many tokens.
     intervals
         Table that gets a row per run; None: nothing is recorded.
     step_by_step
@@ -78,6 +80,7 @@ class Replica:
         dequantisation_s_per_token: float,
         rng: np.random.Generator,
         on_finish: Callable[[Sequence], None],
+        on_progress: Callable[[Sequence, int], None],
         intervals: Table | None,
         step_by_step: bool = False,
     ) -> None:
@@ -91,6 +94,7 @@ class Replica:
         self.max_sequences = max_sequences
         self.rng = rng
         self.on_finish = on_finish
+        self.on_progress = on_progress
         self.intervals = intervals
         self.step_by_step = step_by_step
         self.outstanding_tokens = 0
@@ -118,6 +122,8 @@ class Replica:
         )
         self._run = Run()
         self._running = False
+        self._ending = False  # within `_end`
+        self._arrived: list[Sequence] = []  # submitted meanwhile
         self._call: Call | None = None  # end of the run; None while it waits for an overlapped load
 
     # ---------------------------------------------------------------- what others call
@@ -128,11 +134,25 @@ class Replica:
 
     def submit(self, sequence: Sequence) -> None:
         """Take a new request, which `KvManager.fits_alone`."""
+        if self._ending:  # what a step's end sets free comes when all of it is known
+            self._arrived.append(sequence)
+            return
         self.outstanding_tokens += sequence.input_tokens + sequence.output_tokens
-        self._waiting.append(sequence)
+        self._queue(sequence)
         if len(self._waiting) == 1 and self.kv.tiers.tiers:
             self._admit(0)  # starts its load, if it has one, without waiting for the step's end
         self._poke()
+
+    def _queue(self, sequence: Sequence) -> None:
+        """Put a sequence at the end of the queue, then before generations of a larger rank."""
+        waiting = self._waiting
+        if sequence.rank is None:
+            waiting.append(sequence)
+            return
+        place = len(waiting)
+        while place and (rank := waiting[place - 1].rank) is not None and rank > sequence.rank:
+            place -= 1
+        waiting.insert(place, sequence)
 
     def stop(self) -> None:
         """Book the steps that have ended so far, where the simulation stops in the middle of a run."""
@@ -164,6 +184,8 @@ class Replica:
                 # What is reserved for the decodes is an upper bound: count.
                 self.kv.reserve_exactly(self._decodes, max(1, self._run.steps))
                 outcome = self.kv.admit(sequence, left > 0, self._loader.start)
+            if outcome is Admission.NO_MEMORY and not self._admitted and self.kv.unpin_all():
+                outcome = self.kv.admit(sequence, left > 0, self._loader.start)
             if outcome is Admission.NO_MEMORY:
                 self._memory_full = True
             elif outcome is Admission.NO_BUDGET:
@@ -187,8 +209,10 @@ class Replica:
         return self._yielding if sequence.yields else self._prefilling
 
     def _make_room(self) -> None:
-        """See to it that the decodes have blocks for one step; preempt the last admitted where they have not."""
+        """See to it that the decodes have blocks for one step; else give up what is pinned, then preempt."""
         while not self.kv.reserve(self._decodes, 1):
+            if self.kv.unpin_all():
+                continue
             self._preempt(next(reversed(self._admitted)))
 
     def _preempt(self, victim: Sequence) -> None:
@@ -373,6 +397,7 @@ class Replica:
         now = self.env._now
         run, decodes = self._run, self._decodes
         steps = run.steps
+        self._ending = True
         self._account(now, steps)
         decodes.advance(steps)
         for sequence, take in run.chunks:
@@ -393,9 +418,16 @@ class Replica:
             if sequence.position >= sequence.prefill_to:
                 self._line(sequence).remove(sequence)
                 self._prefilled(sequence, now)
-        for sequence in decodes.ended():
-            self.kv.take_from_decodes(sequence, decodes.held_blocks(sequence))
-            self._finish(sequence)
+        for sequence, tokens in decodes.stopped():
+            if tokens < sequence.output_tokens:
+                self._progressed(sequence, tokens)
+            else:
+                self.kv.take_from_decodes(sequence, decodes.held_blocks(sequence))
+                self._finish(sequence)
+        self._ending = False
+        for sequence in self._arrived:
+            self.submit(sequence)
+        self._arrived.clear()
         self._start()
 
     def _account(self, now: float, steps: int) -> None:
@@ -443,8 +475,22 @@ class Replica:
         if sequence.generated_tokens >= sequence.output_tokens:
             self._finish(sequence)
         else:
+            passed = 0
+            while sequence.stop_tokens <= sequence.generated_tokens:
+                passed = sequence.pass_stop()
             self._decodes.join(sequence)
             self.kv.hand_to_decodes(sequence)
+            if passed:
+                self._progressed(sequence, passed)
+
+    def _progressed(self, sequence: Sequence, tokens: int) -> None:
+        """A decode has come to a token that others wait for: share its blocks so far, report."""
+        kv = self.kv
+        before = len(sequence.shared)
+        kv.share(sequence, before, sequence.input_tokens + tokens - 1)
+        self._decodes.shares(len(sequence.shared) - before)
+        kv.hand_to_decodes(sequence)
+        self.on_progress(sequence, tokens)
 
     def _finish(self, sequence: Sequence) -> None:
         """The answer is complete: share its blocks, give memory back, report."""

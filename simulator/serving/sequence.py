@@ -1,25 +1,32 @@
-"""One request inside a replica."""
+"""One request inside a replica, or one generation of a request that is decoded in several."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from simulator.core import Call
 from simulator.serving.kv_tiers import Load
 
+if TYPE_CHECKING:
+    from simulator.serving.answer import Answer
+
 
 class Sequence:
-    """The mutable state of one request from its arrival at a replica to its end.
+    """The mutable state of one request (or generation) from its arrival at a replica to its end.
 
     Slotted and flat, because a run may create a million of them.
     """
 
     __slots__ = (
         "admitted_s",
+        "answer",
         "arrival_s",
         "compute_to",
         "computed_tokens",
         "first_token_s",
         "found_tokens",
         "generated_tokens",
+        "generation",
         "hash_ids",
         "index",
         "input_tokens",
@@ -37,8 +44,11 @@ class Sequence:
         "prefill_to",
         "private_blocks",
         "racing",
+        "rank",
         "resident_tokens",
         "shared",
+        "stop_tokens",
+        "stops",
         "stored_tokens",
         "yields",
     )
@@ -99,6 +109,28 @@ class Sequence:
         self.found_tokens = [0] * tiers
         """Tokens found in each tier at admission, loaded or not."""
         self.preemptions = 0
+        self.answer: Answer | None = None
+        """What this sequence is a generation of; None: the request itself, one token after the other."""
+        self.generation = -1
+        """Its number within the answer."""
+        self.rank: float | None = None
+        """Place among the generations that wait, smallest first; None: it keeps its place."""
+        self.stops: list[int] = []
+        """Numbers of decoded tokens still to come at which others may start, the next one last."""
+        self.stop_tokens = output_tokens
+        """Decoded tokens at which something happens next: the last of `stops`, or the end."""
+
+    def stop_at(self, tokens: list[int]) -> None:
+        """Report when so many tokens are decoded, ascending and fewer than all."""
+        self.stops = tokens[::-1]
+        self.stop_tokens = self.stops[-1] if self.stops else self.output_tokens
+
+    def pass_stop(self) -> int:
+        """Go past the next stop and return at how many tokens it lay."""
+        passed = self.stop_tokens
+        self.stops.pop()
+        self.stop_tokens = self.stops[-1] if self.stops else self.output_tokens
+        return passed
 
     def reset(self) -> None:
         """Forget everything in GPU memory: the sequence starts again and recomputes what it had generated."""

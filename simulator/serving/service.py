@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isnan
 
 from simulator.core import ARRIVAL, Environment, Table
+from simulator.policies.decoding import Decoding, Question, check_generations
+from simulator.policies.node_order import NodeOrder
 from simulator.policies.registry import PolicyError
 from simulator.policies.routing import Routing
+from simulator.serving.answer import GENERATIONS, Answer
 from simulator.serving.kv_tiers import KvTiers
+from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica import Replica
 from simulator.serving.sequence import Sequence
+from simulator.workloads.graphs import AnswerGraph
 from simulator.workloads.requests import Requests
 
 COMPLETED, FAILED, UNFINISHED = 1, 2, 0
 """Values of the column ``status``: answered; impossible to serve; still under way at the horizon."""
 
 
-def request_schema(tiers: list[str]) -> dict[str, str]:
+GRAPH_COLUMNS = {
+    "category": "text",
+    "generations": "i",
+    "plan_tokens": "q",
+    "decoded_tokens": "q",
+    "prompt_tokens": "q",
+    "edges": "i",
+    "visible_edges": "i",
+    "planned": "B",
+    "critical_tokens": "q",
+}
+"""Further columns of a service whose requests have dependency graphs: generations that the answer was decoded in; tokens
+decoded for planning and in all; lengths of all their prompts; dependencies, and those whose parent stood before the node
+when it was decoded; whether there was a plan; answer tokens on the longest path of the graph."""
+
+
+def request_schema(tiers: list[str], graphs: bool = False) -> dict[str, str]:
     """Return the columns of a request's row and their types (see `simulator.core.records.Table`).
 
     Times are in s of simulated time, -1 where they did not happen. ``found_<tier>_tokens`` counts what lay in a
@@ -40,7 +62,7 @@ def request_schema(tiers: list[str]) -> dict[str, str]:
     for tier in tiers:
         columns[f"found_{tier}_tokens"] = "q"
         columns[f"loaded_{tier}_tokens"] = "q"
-    return columns
+    return columns | GRAPH_COLUMNS if graphs else columns
 
 
 class ServiceRuntime:
@@ -58,8 +80,14 @@ class ServiceRuntime:
         Policy that picks one.
     tiers
         Its storage tiers.
+    decoding, node_order
+        Policies for requests whose answer is a dependency graph.
+    instructions
+        Ids of prefix blocks of generations.
     request_overhead_s
         Time from a request's arrival until the router sees it.
+    graphs
+        Whether requests have graphs, so that their rows have `GRAPH_COLUMNS` and there is a table of generations.
     """
 
     def __init__(
@@ -69,7 +97,11 @@ class ServiceRuntime:
         replicas: list[Replica],
         routing: Routing,
         tiers: KvTiers,
+        decoding: Decoding,
+        node_order: NodeOrder,
+        instructions: Instructions,
         request_overhead_s: float,
+        graphs: bool = False,
     ) -> None:
         self.env = env
         self.request_overhead_s = request_overhead_s
@@ -77,21 +109,47 @@ class ServiceRuntime:
         self.replicas = replicas
         self.routing = routing
         self.tiers = tiers
+        self.decoding = decoding
+        self.node_order = node_order
+        self.instructions = instructions
+        self.peers: dict[str, ServiceRuntime] = {}
+        """All LLM services by name, for answers of which another one decodes a part."""
         self.tier_names = [tier.name for tier in tiers.tiers]
         self.intervals: Table | None = None
         """One row per run of engine steps; None where the scenario does not keep them."""
-        self.records = Table(request_schema(self.tier_names))
+        self.records = Table(request_schema(self.tier_names, graphs))
         """One row per request, in order of completion."""
+        self.generations = Table(GENERATIONS) if graphs else None
+        """One row per generation of an answer that has several, in order of completion; None: no answer has."""
         self.arrived = 0
         self._routed = 0
-        self._open: dict[Sequence, tuple[Feed, int]] = {}
+        self._open: dict[Sequence, _Open] = {}
 
-    def submit(self, sequence: Sequence, feed: Feed) -> None:
-        """Route a request that arrives now."""
+    def submit(self, sequence: Sequence, feed: Feed, graph: AnswerGraph | None = None) -> None:
+        """Take a request that arrives now; `graph` is its answer."""
         self.arrived += 1
         if self.env.log is not None:
             sequence.name = f"{feed.workload}/{sequence.index}"
             self.env.log.add(sequence.arrival_s, "arrive", sequence.name)
+        if graph is not None:
+            question = Question(sequence.input_tokens, graph, bool(sequence.hash_ids))
+            generations = self.decoding.generations(question)
+            if generations is not None:
+                check_generations(self.decoding, question, generations)
+                self._submit_answer(Answer(self, sequence, feed, graph, generations))
+                return
+        choice = self.route(sequence)
+        replica = self.replicas[choice]
+        it = _Open(feed, choice, graph)
+        if not replica.kv.fits_alone(sequence):
+            self._record(sequence, it, FAILED)
+            feed.finished(sequence)
+            return
+        self._open[sequence] = it
+        replica.submit(sequence)
+
+    def route(self, sequence: Sequence) -> int:
+        """Return the number of the replica that serves a sequence."""
         replicas = self.replicas
         if len(replicas) == 1:
             choice = 0
@@ -103,38 +161,60 @@ class ServiceRuntime:
                     f"allowed: 0..{len(replicas) - 1}"
                 )
         self._routed += 1
-        replica = replicas[choice]
-        if not replica.kv.fits_alone(sequence):
-            self._record(sequence, feed, choice, FAILED)
-            feed.finished(sequence)
-            return
-        self._open[sequence] = (feed, choice)
-        replica.submit(sequence)
+        return choice
+
+    def _submit_answer(self, answer: Answer) -> None:
+        request = answer.request
+        request.output_tokens = sum(it.tokens for it in answer.generations if not it.plans)
+        started = answer.start()
+        it = _Open(answer.feed, answer.place, answer.graph, answer)
+        if started:
+            self._open[request] = it
+        else:
+            self._record(request, it, FAILED)
+            answer.feed.finished(request)
+
+    def progress(self, sequence: Sequence, tokens: int) -> None:
+        """Tell an answer that one of its generations has decoded `tokens` tokens."""
+        assert sequence.answer is not None, "only generations have stops"
+        sequence.answer.progressed(sequence, tokens)
 
     def finish(self, sequence: Sequence) -> None:
-        """Record a request that has been answered."""
-        feed, choice = self._open.pop(sequence)
-        self._record(sequence, feed, choice, COMPLETED)
-        feed.finished(sequence)
+        """Take note of a sequence that has been decoded to its end."""
+        answer = sequence.answer
+        if answer is None:
+            self.complete(sequence)
+        elif answer.finished(sequence):
+            answer.service.complete(answer.request)  # another service may have decoded the last part
+
+    def complete(self, request: Sequence) -> None:
+        """Record a request whose last token is out, and release what waits for it."""
+        it = self._open.pop(request)
+        self._record(request, it, COMPLETED)
+        it.feed.finished(request)
 
     def close(self) -> int:
         """Record what is still under way when the run stops; return how many requests that are."""
         for replica in self.replicas:
             replica.stop()
         unfinished = len(self._open)
-        for sequence, (feed, choice) in self._open.items():
-            self._record(sequence, feed, choice, UNFINISHED)
+        for sequence, it in self._open.items():
+            if it.answer is not None:
+                it.answer.cut_off()
+            self._record(sequence, it, UNFINISHED)
         self._open.clear()
         return unfinished
 
-    def _record(self, sequence: Sequence, feed: Feed, replica: int, status: int) -> None:
-        tiers: list[int] = []
+    def _record(self, sequence: Sequence, it: _Open, status: int) -> None:
+        further: list[int | str] = []
         for found, loaded in zip(sequence.found_tokens, sequence.loaded_tokens, strict=True):
-            tiers += (found, loaded)
+            further += (found, loaded)
+        if self.generations is not None:
+            further += it.graph_columns(sequence)
         self.records.append(
             sequence.index,
-            feed.workload,
-            replica,
+            it.feed.workload,
+            it.replica,
             status,
             sequence.arrival_s,
             sequence.admitted_s,
@@ -145,7 +225,35 @@ class ServiceRuntime:
             sequence.resident_tokens,
             sequence.computed_tokens,
             sequence.preemptions,
-            *tiers,
+            *further,
+        )
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request that is under way."""
+
+    feed: Feed
+    replica: int
+    graph: AnswerGraph | None = None
+    answer: Answer | None = None
+
+    def graph_columns(self, request: Sequence) -> tuple[int | str, ...]:
+        """Return the values of `GRAPH_COLUMNS`."""
+        if self.answer is not None:
+            return self.answer.totals()
+        graph = self.graph
+        edges = graph.edges if graph is not None else 0
+        return (
+            graph.category if graph is not None else "",
+            1,
+            0,
+            request.output_tokens,
+            request.input_tokens,
+            edges,
+            edges,
+            False,
+            graph.critical_tokens if graph is not None else request.output_tokens,
         )
 
 
@@ -209,8 +317,13 @@ class Feed:
         order = self._timed
         index = self._next if order is None else order[self._next]
         self._next += 1
-        self._service.submit(self._sequence(index, self._arrivals[index]), self)
+        self._submit(index, self._arrivals[index])
         self._schedule()
+
+    def _submit(self, index: int, arrival_s: float) -> None:
+        graphs = self._requests.graphs
+        graph = None if graphs is None else graphs.graph(index)
+        self._service.submit(self._sequence(index, arrival_s), self, graph)
 
     def _sequence(self, index: int, arrival_s: float) -> Sequence:
         requests = self._requests
@@ -235,7 +348,7 @@ class Feed:
 
     def _release(self, index: int, time_s: float) -> None:
         def release() -> None:
-            self._service.submit(self._sequence(index, time_s), self)
+            self._submit(index, time_s)
 
         self._env.call_at(time_s + self._overhead_s, release, ARRIVAL)
 

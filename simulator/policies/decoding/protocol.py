@@ -1,0 +1,170 @@
+"""The seam between an LLM service and a decoding policy.
+
+A policy turns a question into *generations*: sequences that the engine prefills and decodes like any other, each with a
+prompt laid out in pieces and conditions under which it starts. Skeleton-of-Thought is one generation and then many;
+Plato is a planner and nodes that start while it still writes. The engine knows generations and nothing of the policies:
+which KV blocks two prompts share follows from their pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from simulator.policies.registry import PolicyError
+from simulator.workloads.graphs import AnswerGraph
+
+QUESTION = "question"
+"""Source of the piece that is the request's own prompt."""
+
+OWN = "own"
+"""Source of text that no other prompt shares."""
+
+
+class Piece(NamedTuple):
+    """A part of a prompt."""
+
+    source: str | int
+    """`QUESTION`; the number of an earlier generation, whose output it is; `OWN`; any other text names instructions that
+    are the same for every question."""
+    tokens: int
+    """Its length, at least 1."""
+    start: int = 0
+    """First token of the source that it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A sequence that is decoded on the way to an answer."""
+
+    prompt: tuple[Piece, ...]
+    """What it reads, from the front. Prompts that begin alike share the KV of whole blocks."""
+    tokens: int
+    """What it decodes, at least 1."""
+    after: tuple[tuple[int, int], ...] = ()
+    """(earlier generation, tokens): it starts when each of them has decoded that many tokens."""
+    nodes: tuple[int, ...] = ()
+    """Nodes of the graph whose text it decodes, whole."""
+    plans: bool = False
+    """What it decodes is not part of the answer."""
+    shares_kv: bool = True
+    """Whether its KV blocks may be shared with other generations."""
+    service: str = ""
+    """LLM service that decodes it; empty: the one that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a decoding policy may see of a request whose answer is a graph."""
+
+    prompt_tokens: int
+    """Length of the request's own prompt."""
+    graph: AnswerGraph
+    """The answer. A policy that plans must let a planner decode a node's plan entry before it uses the node."""
+    stored: bool = False
+    """Whether the prompt has prefix blocks of its own, so that its KV may lie in a cache: then it must come first."""
+
+    def opening(self, instructions: str, tokens: int) -> tuple[Piece, ...]:
+        """Return the question and the instructions before or after it, so that most KV can be shared.
+
+        Instructions that come first are shared by all questions; a question whose prefix may be cached must itself come
+        first.
+        """
+        question = Piece(QUESTION, self.prompt_tokens)
+        if not tokens:
+            return (question,)
+        said = Piece(instructions, tokens)
+        return (question, said) if self.stored else (said, question)
+
+
+class Decoding(Protocol):
+    """A decoding policy: a frozen dataclass, registered with ``@register("decoding", NAME)``."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Other LLM services that it uses."""
+
+    @property
+    def call_overhead(self) -> float:
+        """Time from the moment when a generation could start until the engine sees it, in s."""
+
+    def generations(self, question: Question) -> Sequence[Generation] | None:
+        """Return how to decode an answer, earlier generations first; None: one token after the other.
+
+        Asked only for requests whose answer is a graph.
+        """
+
+
+def continued(generations: Sequence[Generation], parents: Sequence[int]) -> tuple[Piece, ...]:
+    """Return the front of a prompt that holds the outputs of `parents` and shares as much KV as it can.
+
+    It goes on where the parent with the longest text ended, prompt and output, and adds the outputs of the other parents
+    that this one had not read.
+    """
+    lead = max(
+        parents, key=lambda it: sum(piece.tokens for piece in generations[it].prompt) + generations[it].tokens
+    )
+    prompt = (*generations[lead].prompt, Piece(lead, generations[lead].tokens))
+    held = {piece.source for piece in prompt}
+    return prompt + tuple(Piece(it, generations[it].tokens) for it in parents if it not in held)
+
+
+def check_generations(policy: object, question: Question, generations: Sequence[Generation]) -> None:
+    """Check that generations can be carried out and that no prompt holds what is not yet written.
+
+    Raises
+    ------
+    PolicyError
+        Naming the policy, the generation, and what is wrong.
+    """
+
+    def wrong(message: str) -> PolicyError:
+        return PolicyError(f"decoding policy {type(policy).__qualname__} decided nonsense: {message}")
+
+    if not generations:
+        raise wrong("no generation at all")
+    known: list[dict[int, int]] = []  # what each generation may read of earlier ones
+    decoded: set[int] = set()
+    for number, it in enumerate(generations):
+        if it.tokens < 1:
+            raise wrong(f"generation {number} decodes {it.tokens} tokens; allowed: 1 and more")
+        reads: dict[int, int] = {}
+        for earlier, tokens in it.after:
+            if not 0 <= earlier < number or not 1 <= tokens <= generations[earlier].tokens:
+                raise wrong(f"generation {number} waits for {tokens} tokens of generation {earlier}")
+            for other, so_far in (*known[earlier].items(), (earlier, tokens)):
+                reads[other] = max(reads.get(other, 0), so_far)
+        if not it.prompt or any(piece.tokens < 1 or piece.start < 0 for piece in it.prompt):
+            raise wrong(f"the prompt of generation {number} has a piece without tokens, or none")
+        for piece in it.prompt:
+            end = piece.start + piece.tokens
+            if isinstance(piece.source, int) and end > reads.get(piece.source, 0):
+                raise wrong(f"generation {number} reads {end} tokens of {piece.source} before they are written")
+            if piece.source == QUESTION and end > question.prompt_tokens:
+                raise wrong(f"generation {number} reads {end} tokens of a question of {question.prompt_tokens}")
+        twice = decoded.intersection(it.nodes)
+        if twice:
+            raise wrong(f"node {min(twice)} is decoded twice")
+        decoded.update(it.nodes)
+        known.append(reads)
+    if len(decoded) != len(question.graph) or max(decoded) >= len(question.graph):
+        raise wrong(f"it decodes nodes {sorted(decoded)} of an answer of {len(question.graph)} nodes")
+
+
+def visible_edges(graph: AnswerGraph, generations: Sequence[Generation] | None) -> int:
+    """Return how many dependencies could be seen: the parent's text stood before the node when it was decoded."""
+    if generations is None:
+        return graph.edges
+    seen = 0
+    for it in generations:
+        before = {
+            node
+            for source, tokens, start in it.prompt
+            if isinstance(source, int) and start == 0 and tokens == generations[source].tokens
+            for node in generations[source].nodes
+        }
+        for node in it.nodes:
+            seen += sum(parent in before for parent in graph.parents[node])
+            before.add(node)
+    return seen

@@ -1,0 +1,18 @@
+"""What most hangs on goes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.policies.node_order.protocol import ReadyNode
+from simulator.policies.registry import register
+
+
+@register("node_order", "critical_path_first")
+@dataclass(frozen=True, slots=True)
+class CriticalPathFirst:
+    """The generation with the longest chain of tokens ahead goes first (the rule of list scheduling)."""
+
+    def key(self, node: ReadyNode) -> float:
+        """Return the tokens ahead, the most first."""
+        return -node.ahead_tokens

@@ -1,0 +1,18 @@
+"""First ready, first admitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.policies.node_order.protocol import ReadyNode
+from simulator.policies.registry import register
+
+
+@register("node_order", "fifo")
+@dataclass(frozen=True, slots=True)
+class Fifo:
+    """Generations keep the order in which they became ready."""
+
+    def key(self, node: ReadyNode) -> float:
+        """Treat all alike."""
+        return 0.0
