@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from simulator.experiments.comparison import Comparison, Variant
 from simulator.experiments.statistics import Estimate
 from simulator.experiments.tables import Figures, Group, figure_tables
+from simulator.metrics.quality_surrogate import WHAT
 from simulator.scenario.streaming_spec import StreamingService
 
 LATENCY_COLUMNS = {
@@ -86,13 +87,37 @@ def _service(
         Group("GPU", [column("busy", f"{prefix}gpu_busy_share", "share")]),
     ]
     corner = _corner(comparison)
-    return "\n".join(
-        (
-            f"Service {service}: {_what(service, shown)}",
-            figure_tables(labels, latency, corner),
-            figure_tables(labels, throughput, corner),
-        )
-    )
+    parts = [
+        f"Service {service}: {_what(service, shown)}",
+        figure_tables(labels, latency, corner),
+        figure_tables(labels, throughput, corner),
+    ]
+    if _known(rows, f"{prefix}decoding.generations"):
+        parts.append(figure_tables(labels, _decoding(prefix, column), corner))
+        parts.append(f"Quality is a {WHAT}.\n")
+    return "\n".join(parts)
+
+
+def _decoding(prefix: str, column: Callable[..., Figures]) -> list[Group]:
+    """Return the columns that tell how answers with dependency graphs were decoded."""
+    figures = f"{prefix}decoding."
+    quality = f"{figures}quality_surrogate."
+    return [
+        Group("per answer", [column("generations", f"{figures}generations")]),
+        Group(
+            "tokens per answer",
+            [column(it, f"{figures}{it}_tokens") for it in ("plan", "decoded", "prompt", "prefill")],
+        ),
+        Group("speed-up", [column("ideal", f"{figures}ideal_speedup")]),
+        Group("dependencies", [column("seen", f"{figures}visible_dependencies", "share")]),
+        Group(
+            "net win rate over AR (surrogate)",
+            [
+                column("mean", f"{quality}net_win_rate_over_ar"),
+                *(column(it, f"{quality}{it}") for it in ("low", "high")),
+            ],
+        ),
+    ]
 
 
 def _streaming(

@@ -14,6 +14,19 @@ Hit rate of a tier
 Busy share
     GPU time in engine steps over GPU time in all.
 
+Of an LLM service whose questions have dependency graphs, in means over its answered requests (``decoding``):
+
+Generations, plan tokens, decoded tokens
+    Sequences that an answer was decoded in; tokens decoded for planning, and in all.
+Prompt tokens, prefill tokens
+    Lengths of all their prompts; tokens of them that were computed, recomputation included.
+Ideal speed-up
+    Answer tokens over those on the longest path of the graph.
+Visible dependencies
+    Share of the graph's edges whose parent stood before the node when that was decoded; 1 without edges.
+Quality
+    A surrogate, see `simulator.metrics.quality_surrogate`.
+
 Of a streaming service, over the viewers of all its sessions:
 
 QoE
@@ -35,6 +48,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.core import Table
+from simulator.metrics.decoding import summarize_decoding
 from simulator.metrics.distribution import distribution
 from simulator.metrics.viewers import summarize_viewers
 from simulator.scenario.streaming_spec import StreamingService
@@ -106,7 +120,8 @@ def _service(table: Table, tiers: list[str]) -> dict[str, Any]:
     if done.any():
         span_s = float(table.column("finish_s")[done].max() - table.column("arrival_s").min())
     admitted = table.column("admitted_s") >= 0.0
-    prompts = float(table.column("input_tokens")[admitted].sum())
+    graphs = "prompt_tokens" in table.schema
+    prompts = float(table.column("prompt_tokens" if graphs else "input_tokens")[admitted].sum())
     found = {"gpu": float(table.column("resident_tokens").sum())}
     found |= {tier: float(table.column(f"found_{tier}_tokens").sum()) for tier in tiers}
     return {
@@ -129,6 +144,7 @@ def _service(table: Table, tiers: list[str]) -> dict[str, Any]:
             "computed_tokens": int(table.column("computed_tokens").sum()),
             "preemptions": int(table.column("preemptions").sum()),
         },
+        **({"decoding": summarize_decoding(table, done)} if graphs else {}),
     }
 
 

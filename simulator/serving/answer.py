@@ -34,10 +34,12 @@ GENERATIONS = {
     "output_tokens": "q",
     "preemptions": "i",
     "plans": "B",
+    "after": "text",
 }
 """Columns of the table of generations. ``node`` is the first node that one decodes, -1 for none; ``decoded_by`` the
 service that decoded it. ``prompt_tokens`` is the length of its prompt, of which ``resident_tokens`` were in GPU memory when it was admitted and ``computed_tokens`` were
-prefilled (recomputation after a preemption counts again)."""
+prefilled (recomputation after a preemption counts again). ``after`` names what it waited for, as ``generation:tokens``
+separated by spaces."""
 
 
 class Answer:
@@ -97,10 +99,12 @@ class Answer:
                 self._ahead[earlier] = max(self._ahead[earlier], tokens + self._ahead[number])
         for watchers in self._watchers:
             watchers.sort(reverse=True)
-        self._readers: list[list[int]] = [[] for _ in generations]  # per generation: who has its output in the prompt
+        self._readers: list[list[int]] = [
+            [] for _ in generations
+        ]  # per generation: who has its output in the prompt
         for number, it in enumerate(generations):
-            for source in {piece.source for piece in it.prompt if isinstance(piece.source, int)}:
-                self._readers[source].append(number)
+            for source in {piece.output_of for piece in it.prompt} - {None}:
+                self._readers[source].append(number)  # type: ignore[index]
         self._sequences: dict[int, Sequence] = {}
         self._places: dict[str, int] = {}  # replica by service: all generations go to the same one
         self._open = len(generations)
@@ -259,4 +263,5 @@ class Answer:
                 sequence.output_tokens,
                 sequence.preemptions,
                 it.plans,
+                " ".join(f"{earlier}:{tokens}" for earlier, tokens in it.after),
             )

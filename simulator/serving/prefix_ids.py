@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from simulator.policies.decoding import OWN, QUESTION, Generation
+from simulator.policies.decoding import QUESTION, Generation
 
 FIRST_ID = 1 << 47
 """Ids from here on are of generations: above those of workloads, within those of a service."""
 
-Slice = tuple[str | int | tuple[str, int], int, int]
+Slice = tuple[str | int, int, int]
 """Source, first token, tokens."""
 
 Key = tuple[int, tuple[Slice, ...]]
@@ -67,15 +67,14 @@ class AnswerIds:
         block: list[Slice] = []
         room, common = size, True
         for source, tokens, start in (*generation.prompt, (number, generation.tokens, 0)):
-            common = common and isinstance(source, str) and source not in (QUESTION, OWN)
+            common = common and isinstance(source, str) and source != QUESTION
             left, at = tokens, start
-            own = ("own", number) if source == OWN else source
             while left:
                 take = min(room, left)
-                if block and block[-1][0] == own and block[-1][1] + block[-1][2] == at:
-                    block[-1] = (own, block[-1][1], block[-1][2] + take)
+                if block and block[-1][0] == source and block[-1][1] + block[-1][2] == at:
+                    block[-1] = (source, block[-1][1], block[-1][2] + take)
                 else:
-                    block.append((own, at, take))
+                    block.append((source, at, take))
                 left -= take
                 at += take
                 room -= take

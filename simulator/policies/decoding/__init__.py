@@ -1,7 +1,6 @@
 """How an answer is decoded."""
 
 from simulator.policies.decoding.protocol import (
-    OWN,
     QUESTION,
     Decoding,
     Generation,
@@ -9,11 +8,11 @@ from simulator.policies.decoding.protocol import (
     Question,
     check_generations,
     continued,
+    own_text,
     visible_edges,
 )
 
 __all__ = [
-    "OWN",
     "QUESTION",
     "Decoding",
     "Generation",
@@ -21,5 +20,6 @@ __all__ = [
     "Question",
     "check_generations",
     "continued",
+    "own_text",
     "visible_edges",
 ]

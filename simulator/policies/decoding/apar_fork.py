@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from devices.quantity import Ratio
 from simulator.policies.decoding.autoregressive import OneService
-from simulator.policies.decoding.protocol import OWN, Generation, Piece, Question
+from simulator.policies.decoding.protocol import Generation, Piece, Question, own_text
 from simulator.policies.registry import register
 
 
@@ -39,7 +39,11 @@ class AparFork(OneService):
             if head < tokens:
                 generations.append(
                     Generation(
-                        (*opening, Piece(0, written), Piece(OWN, 1)),  # the token that forks
+                        (
+                            *opening,
+                            Piece(0, written),
+                            Piece(own_text(len(generations)), 1),
+                        ),  # the token that forks
                         tokens - head,
                         after=((0, written),),
                         nodes=(node,),

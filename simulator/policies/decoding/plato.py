@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devices.quantity import Count, NonNegativeCount, Ratio, Seconds
-from simulator.policies.decoding.protocol import OWN, Generation, Piece, Question, continued
+from simulator.policies.decoding.protocol import Generation, Piece, Question, continued, own_text
 from simulator.policies.registry import register
+
 
 @register("decoding", "plato")
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Plato:
                 prompt = (*opening, Piece(0, read), *(Piece(it, generations[it].tokens) for it in needed))
             generations.append(
                 Generation(
-                    (*prompt, Piece(OWN, self.node_tail_tokens)),
+                    (*prompt, Piece(own_text(node + 1), self.node_tail_tokens)),
                     graph.node_tokens[node],
                     after=(
                         (0, read if self.pipelined else planner.tokens),

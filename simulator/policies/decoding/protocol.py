@@ -18,20 +18,27 @@ from simulator.workloads.graphs import AnswerGraph
 QUESTION = "question"
 """Source of the piece that is the request's own prompt."""
 
-OWN = "own"
-"""Source of text that no other prompt shares."""
-
 
 class Piece(NamedTuple):
     """A part of a prompt."""
 
     source: str | int
-    """`QUESTION`; the number of an earlier generation, whose output it is; `OWN`; any other text names instructions that
-    are the same for every question."""
+    """`QUESTION`; the number of an earlier generation, whose output it is; `own_text`; any other text names instructions
+    that are the same for every question."""
     tokens: int
     """Its length, at least 1."""
     start: int = 0
     """First token of the source that it holds."""
+
+    @property
+    def output_of(self) -> int | None:
+        """Generation whose output it is; None where it is something else."""
+        return self.source if isinstance(self.source, int) and self.source >= 0 else None
+
+
+def own_text(number: int) -> int:
+    """Return the source of text that was written for the prompt of generation `number` alone."""
+    return -1 - number
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +146,13 @@ def check_generations(policy: object, question: Question, generations: Sequence[
             raise wrong(f"the prompt of generation {number} has a piece without tokens, or none")
         for piece in it.prompt:
             end = piece.start + piece.tokens
-            if isinstance(piece.source, int) and end > reads.get(piece.source, 0):
-                raise wrong(f"generation {number} reads {end} tokens of {piece.source} before they are written")
+            source = piece.output_of
+            if source is not None and end > reads.get(source, 0):
+                raise wrong(f"generation {number} reads {end} tokens of {source} before they are written")
             if piece.source == QUESTION and end > question.prompt_tokens:
-                raise wrong(f"generation {number} reads {end} tokens of a question of {question.prompt_tokens}")
+                raise wrong(
+                    f"generation {number} reads {end} tokens of a question of {question.prompt_tokens}"
+                )
         twice = decoded.intersection(it.nodes)
         if twice:
             raise wrong(f"node {min(twice)} is decoded twice")
@@ -160,8 +170,10 @@ def visible_edges(graph: AnswerGraph, generations: Sequence[Generation] | None) 
     for it in generations:
         before = {
             node
-            for source, tokens, start in it.prompt
-            if isinstance(source, int) and start == 0 and tokens == generations[source].tokens
+            for piece in it.prompt
+            if (source := piece.output_of) is not None
+            and piece.start == 0
+            and piece.tokens == generations[source].tokens
             for node in generations[source].nodes
         }
         for node in it.nodes:

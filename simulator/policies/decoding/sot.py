@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devices.quantity import Count, NonNegativeCount, Seconds
-from simulator.policies.decoding.protocol import OWN, Generation, Piece, Question
+from simulator.policies.decoding.protocol import Generation, Piece, Question, own_text
 from simulator.policies.registry import register
 
 
@@ -57,13 +57,13 @@ class SkeletonOfThought:
             shares_kv=self.shared_prefix,
         )
         shared = (*question.opening("sot_point", self.point_prompt_tokens), Piece(0, skeleton.tokens))
-        prompt = (*shared, Piece(OWN, self.point_tail_tokens + self.outline_tokens))
+        tail_tokens = self.point_tail_tokens + self.outline_tokens
         ready = ((0, skeleton.tokens),)
         return [
             skeleton,
             *(
                 Generation(
-                    prompt,
+                    (*shared, Piece(own_text(node + 1), tail_tokens)),
                     max(1, round(self.length_ratio * tokens)),
                     after=(*ready, (1, 1)) if self.shared_prefix and node else ready,
                     nodes=(node,),

@@ -1,0 +1,46 @@
+"""How answers with dependency graphs were decoded: figures of a service's summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.core import Table
+from simulator.metrics.quality_surrogate import surrogate
+
+
+def visible_share(edges: NDArray[np.int64], visible: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the share of each answer's dependencies that could be seen; 1 where it has none. All of shape (n,)."""
+    return np.where(edges > 0, visible / np.maximum(edges, 1), 1.0)
+
+
+def summarize_decoding(requests: Table, done: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the figures of the answered requests of a service whose requests have graphs.
+
+    Parameters
+    ----------
+    requests
+        Its requests.
+    done
+        Shape (n,). Which of them were answered.
+    """
+
+    def mean(column: str) -> float | None:
+        values = requests.column(column)[done]
+        return float(values.mean()) if len(values) else None
+
+    visible = visible_share(requests.column("edges")[done], requests.column("visible_edges")[done])
+    planned = requests.column("planned")[done].astype(np.bool_)
+    answer, critical = requests.column("output_tokens")[done], requests.column("critical_tokens")[done]
+    return {
+        "generations": mean("generations"),
+        "plan_tokens": mean("plan_tokens"),
+        "decoded_tokens": mean("decoded_tokens"),
+        "prompt_tokens": mean("prompt_tokens"),
+        "prefill_tokens": mean("computed_tokens"),
+        "ideal_speedup": float((answer / critical).mean()) if len(answer) else None,
+        "visible_dependencies": float(visible.mean()) if len(visible) else None,
+        "quality_surrogate": surrogate(visible, planned),
+    }
