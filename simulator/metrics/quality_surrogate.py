@@ -1,15 +1,16 @@
 """A surrogate for the quality of answers that are decoded in parts. It is no measurement and no language model.
 
-What a policy does to the dependencies of an answer is known: the share of them that a node could see when it was decoded
-(`visible`), and whether the answer was planned. Two published figures of Plato (COLM 2025) are the anchors: it wins 40 %
-more comparisons than it loses against autoregressive decoding, and 90 % more against Skeleton-of-Thought. Between them
-stands a Bradley-Terry model: an answer has a strength s, and of two answers the net win rate (wins less losses) of the
-first is tanh((s1 - s2) / 2). Planning adds to an answer's strength, dependencies unseen take from it in proportion:
+What a policy does to the dependencies of an answer is known: the share of them that a node could see when it was
+decoded (`visible`), and whether the answer was planned. Two published figures of Plato (COLM 2025) are the anchors: it
+wins 40 % more comparisons than it loses against autoregressive decoding, and 90 % more against Skeleton-of-Thought.
+Between them stands a Bradley-Terry model: an answer has a strength s, and of two answers the net win rate (wins less
+losses) of the first is tanh((s1 - s2) / 2). Planning adds to an answer's strength, dependencies unseen take from it in
+proportion:
 
     s = gain * planned - loss * (1 - visible),   gain = 2 artanh(0.40),   loss = 2 artanh(0.90)
 
-so that Plato (planned, all seen) and Skeleton-of-Thought (planned, none seen) come out at the anchors. An answer without
-dependencies has seen all of them. What follows for Skeleton-of-Thought over autoregressive decoding, -0.78 where there
+so that Plato (planned, all seen) and Skeleton-of-Thought (planned, none seen) come out at the anchors. An answer
+without dependencies has seen all of them. What follows for Skeleton-of-Thought over autoregressive decoding, -0.78 where there
 are dependencies, is harsher than what its own authors report (not worse in about 60 % of answers).
 """
 

@@ -9,7 +9,7 @@ from simulator.core import ARRIVAL
 from simulator.policies.decoding import Generation, visible_edges
 from simulator.policies.node_order import ReadyNode
 from simulator.serving.prefix_ids import AnswerIds
-from simulator.serving.sequence import Sequence
+from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ GENERATIONS = {
     "after": "text",
 }
 """Columns of the table of generations. ``node`` is the first node that one decodes, -1 for none; ``decoded_by`` the
-service that decoded it. ``prompt_tokens`` is the length of its prompt, of which ``resident_tokens`` were in GPU memory when it was admitted and ``computed_tokens`` were
-prefilled (recomputation after a preemption counts again). ``after`` names what it waited for, as ``generation:tokens``
-separated by spaces."""
+service that decoded it. ``prompt_tokens`` is the length of its prompt, of which ``resident_tokens`` were in GPU memory
+when it was admitted and ``computed_tokens`` were prefilled (recomputation after a preemption counts again). ``after``
+names what it waited for, as ``generation:tokens`` separated by spaces."""
 
 
 class Answer:
@@ -105,7 +105,7 @@ class Answer:
         for number, it in enumerate(generations):
             for source in {piece.output_of for piece in it.prompt} - {None}:
                 self._readers[source].append(number)  # type: ignore[index]
-        self._sequences: dict[int, Sequence] = {}
+        self._sequences: dict[int, GenerationSequence] = {}
         self._places: dict[str, int] = {}  # replica by service: all generations go to the same one
         self._open = len(generations)
 
@@ -126,7 +126,7 @@ class Answer:
         self._submit([number for number, missing in enumerate(self._missing) if not missing])
         return True
 
-    def progressed(self, sequence: Sequence, tokens: int) -> None:
+    def progressed(self, sequence: GenerationSequence, tokens: int) -> None:
         """A generation has decoded `tokens` tokens: start what has waited for them."""
         watchers = self._watchers[sequence.generation]
         ready = []
@@ -137,7 +137,7 @@ class Answer:
                 ready.append(waiting)
         self._submit(ready)
 
-    def finished(self, sequence: Sequence) -> bool:
+    def finished(self, sequence: GenerationSequence) -> bool:
         """A generation has ended; whether it was the last one."""
         number = sequence.generation
         self._replica(number).kv.unpin(sequence)
@@ -177,26 +177,23 @@ class Answer:
         runtime = self._runtime(number)
         return runtime.replicas[self._places[runtime.name]]
 
-    def _sequence(self, number: int) -> Sequence:
+    def _sequence(self, number: int) -> GenerationSequence:
         it = self.generations[number]
-        request = self.request
         runtime = self._runtime(number)
-        sequence = Sequence(
-            request.index,
-            0.0,
+        stops = sorted({tokens for tokens, _ in self._watchers[number] if tokens < it.tokens})
+        rank = self.service.node_order.key(ReadyNode(it.tokens, self._ahead[number])) if it.after else None
+        sequence = GenerationSequence(
+            self,
+            number,
             sum(piece.tokens for piece in it.prompt),
             it.tokens,
             self._ids.of(number, it),
             len(runtime.tier_names),
+            stops,
+            rank,
         )
-        sequence.answer = self
-        sequence.generation = number
-        stops = sorted({tokens for tokens, _ in self._watchers[number] if tokens < it.tokens})
-        sequence.stop_at(stops)
-        if request.name:
-            sequence.name = f"{request.name}/{number}"
-        if it.after:
-            sequence.rank = self.service.node_order.key(ReadyNode(it.tokens, self._ahead[number]))
+        if self.request.name:
+            sequence.name = f"{self.request.name}/{number}"
         return sequence
 
     def _submit(self, numbers: list[int]) -> None:
@@ -209,7 +206,7 @@ class Answer:
             else:
                 self._enter(sequence)
 
-    def _enter(self, sequence: Sequence) -> None:
+    def _enter(self, sequence: GenerationSequence) -> None:
         sequence.arrival_s = self.service.env._now
         self._replica(sequence.generation).submit(sequence)
 
@@ -227,7 +224,7 @@ class Answer:
                 replica.kv.unpin(sequence)
                 replica.kv.pin(sequence, sequence.hash_ids)
 
-    def _record(self, number: int, sequence: Sequence, done: bool) -> None:
+    def _record(self, number: int, sequence: GenerationSequence, done: bool) -> None:
         """Add a generation to the request's sums and to the table of generations."""
         request = self.request
         it = self.generations[number]

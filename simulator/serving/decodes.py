@@ -1,14 +1,15 @@
 """All decoding sequences of a replica at once.
 
-They advance together, one token each per step. So one clock counts the steps of all, a sequence is known by the
-value of the clock at which it stops next (its end, or a token that others wait for), and no token is ever touched: a change costs O(log n), a step nothing.
+They advance together, one token each per step. So one clock counts the steps of all, a sequence is known by the value
+of the clock at which it stops next (its end, or a token that others wait for), and no token is ever touched: a change
+costs O(log n), a step nothing.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from simulator.serving.sequence import Sequence
+from simulator.serving.sequence import GenerationSequence, Sequence
 
 
 class Decodes:
@@ -70,6 +71,7 @@ class Decodes:
             _, order, sequence = heappop(heap)
             tokens = sequence.stop_tokens
             if tokens < sequence.output_tokens:
+                assert isinstance(sequence, GenerationSequence)
                 sequence.pass_stop()
                 clock = sequence.join_clock + sequence.stop_tokens - sequence.generated_tokens
                 heappush(heap, (clock, order, sequence))

@@ -26,7 +26,7 @@ from simulator.serving.kv_manager import Admission, KvManager
 from simulator.serving.load_view import RaceView
 from simulator.serving.loader import Loader
 from simulator.serving.run import Run
-from simulator.serving.sequence import Sequence
+from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.serving.step_cost import StepCost
 from simulator.serving.work import chunk_pairs
 
@@ -80,7 +80,7 @@ class Replica:
         dequantisation_s_per_token: float,
         rng: np.random.Generator,
         on_finish: Callable[[Sequence], None],
-        on_progress: Callable[[Sequence, int], None],
+        on_progress: Callable[[GenerationSequence, int], None],
         intervals: Table | None,
         step_by_step: bool = False,
     ) -> None:
@@ -420,6 +420,7 @@ class Replica:
                 self._prefilled(sequence, now)
         for sequence, tokens in decodes.stopped():
             if tokens < sequence.output_tokens:
+                assert isinstance(sequence, GenerationSequence)
                 self._progressed(sequence, tokens)
             else:
                 self.kv.take_from_decodes(sequence, decodes.held_blocks(sequence))
@@ -477,13 +478,15 @@ class Replica:
         else:
             passed = 0
             while sequence.stop_tokens <= sequence.generated_tokens:
+                assert isinstance(sequence, GenerationSequence)
                 passed = sequence.pass_stop()
             self._decodes.join(sequence)
             self.kv.hand_to_decodes(sequence)
             if passed:
+                assert isinstance(sequence, GenerationSequence)
                 self._progressed(sequence, passed)
 
-    def _progressed(self, sequence: Sequence, tokens: int) -> None:
+    def _progressed(self, sequence: GenerationSequence, tokens: int) -> None:
         """A decode has come to a token that others wait for: share its blocks so far, report."""
         kv = self.kv
         before = len(sequence.shared)

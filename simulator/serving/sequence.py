@@ -12,21 +12,19 @@ if TYPE_CHECKING:
 
 
 class Sequence:
-    """The mutable state of one request (or generation) from its arrival at a replica to its end.
+    """The mutable state of one request or generation from its arrival at a replica to its end.
 
     Slotted and flat, because a run may create a million of them.
     """
 
     __slots__ = (
         "admitted_s",
-        "answer",
         "arrival_s",
         "compute_to",
         "computed_tokens",
         "first_token_s",
         "found_tokens",
         "generated_tokens",
-        "generation",
         "hash_ids",
         "index",
         "input_tokens",
@@ -44,14 +42,15 @@ class Sequence:
         "prefill_to",
         "private_blocks",
         "racing",
-        "rank",
         "resident_tokens",
         "shared",
         "stop_tokens",
-        "stops",
         "stored_tokens",
         "yields",
     )
+
+    rank: float | None = None
+    """Place among the generations that wait, smallest first; None: it keeps its place."""
 
     def __init__(
         self,
@@ -109,28 +108,8 @@ class Sequence:
         self.found_tokens = [0] * tiers
         """Tokens found in each tier at admission, loaded or not."""
         self.preemptions = 0
-        self.answer: Answer | None = None
-        """What this sequence is a generation of; None: the request itself, one token after the other."""
-        self.generation = -1
-        """Its number within the answer."""
-        self.rank: float | None = None
-        """Place among the generations that wait, smallest first; None: it keeps its place."""
-        self.stops: list[int] = []
-        """Numbers of decoded tokens still to come at which others may start, the next one last."""
         self.stop_tokens = output_tokens
-        """Decoded tokens at which something happens next: the last of `stops`, or the end."""
-
-    def stop_at(self, tokens: list[int]) -> None:
-        """Report when so many tokens are decoded, ascending and fewer than all."""
-        self.stops = tokens[::-1]
-        self.stop_tokens = self.stops[-1] if self.stops else self.output_tokens
-
-    def pass_stop(self) -> int:
-        """Go past the next stop and return at how many tokens it lay."""
-        passed = self.stop_tokens
-        self.stops.pop()
-        self.stop_tokens = self.stops[-1] if self.stops else self.output_tokens
-        return passed
+        """Decoded tokens at which something happens next: the end, or what others wait for."""
 
     def reset(self) -> None:
         """Forget everything in GPU memory: the sequence starts again and recomputes what it had generated."""
@@ -145,3 +124,47 @@ class Sequence:
         self.racing = self.yields = self.overlaps = False
         self.load_step_s = 0.0
         self.preemptions += 1
+
+
+class GenerationSequence(Sequence):
+    """One generation of an answer.
+
+    Parameters
+    ----------
+    answer
+        The answer.
+    generation
+        Its number there.
+    stops
+        Numbers of decoded tokens at which others may start, ascending and fewer than all.
+    rank
+        Place among the generations that wait, smallest first; None: it keeps its place.
+    """
+
+    __slots__ = ("answer", "generation", "rank", "stops")
+
+    def __init__(
+        self,
+        answer: Answer,
+        generation: int,
+        input_tokens: int,
+        output_tokens: int,
+        hash_ids: list[int],
+        tiers: int,
+        stops: list[int],
+        rank: float | None,
+    ) -> None:
+        super().__init__(answer.request.index, 0.0, input_tokens, output_tokens, hash_ids, tiers)
+        self.answer = answer
+        self.generation = generation
+        self.rank = rank
+        self.stops = stops[::-1]
+        """Stops still to come, the next one last."""
+        self.stop_tokens = self.stops[-1] if stops else output_tokens
+
+    def pass_stop(self) -> int:
+        """Go past the next stop and return at how many tokens it lay."""
+        passed = self.stop_tokens
+        self.stops.pop()
+        self.stop_tokens = self.stops[-1] if self.stops else self.output_tokens
+        return passed

@@ -14,7 +14,7 @@ from simulator.serving.answer import GENERATIONS, Answer
 from simulator.serving.kv_tiers import KvTiers
 from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica import Replica
-from simulator.serving.sequence import Sequence
+from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
 from simulator.workloads.requests import Requests
 
@@ -33,9 +33,9 @@ GRAPH_COLUMNS = {
     "planned": "B",
     "critical_tokens": "q",
 }
-"""Further columns of a service whose requests have dependency graphs: generations that the answer was decoded in; tokens
-decoded for planning and in all; lengths of all their prompts; dependencies, and those whose parent stood before the node
-when it was decoded; whether there was a plan; answer tokens on the longest path of the graph."""
+"""Further columns of a service whose requests have dependency graphs: generations that the answer was decoded in;
+tokens decoded for planning and in all; lengths of all their prompts; dependencies, and those whose parent stood before
+the node when it was decoded; whether there was a plan; answer tokens on the longest path of the graph."""
 
 
 def request_schema(tiers: list[str], graphs: bool = False) -> dict[str, str]:
@@ -174,18 +174,16 @@ class ServiceRuntime:
             self._record(request, it, FAILED)
             answer.feed.finished(request)
 
-    def progress(self, sequence: Sequence, tokens: int) -> None:
+    def progress(self, sequence: GenerationSequence, tokens: int) -> None:
         """Tell an answer that one of its generations has decoded `tokens` tokens."""
-        assert sequence.answer is not None, "only generations have stops"
         sequence.answer.progressed(sequence, tokens)
 
     def finish(self, sequence: Sequence) -> None:
         """Take note of a sequence that has been decoded to its end."""
-        answer = sequence.answer
-        if answer is None:
+        if not isinstance(sequence, GenerationSequence):
             self.complete(sequence)
-        elif answer.finished(sequence):
-            answer.service.complete(answer.request)  # another service may have decoded the last part
+        elif sequence.answer.finished(sequence):  # another service may have decoded the last part
+            sequence.answer.service.complete(sequence.answer.request)
 
     def complete(self, request: Sequence) -> None:
         """Record a request whose last token is out, and release what waits for it."""

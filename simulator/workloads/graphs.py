@@ -29,7 +29,7 @@ class AnswerGraph:
     category: str = ""
     """Kind of question; empty: unknown."""
     suitable: bool = False
-    """Whether its points can be written without each other (the label that a router of Skeleton-of-Thought predicts)."""
+    """Whether its points can be written without each other: what a router of Skeleton-of-Thought predicts."""
 
     def __len__(self) -> int:
         return len(self.node_tokens)
@@ -100,9 +100,7 @@ class AnswerGraphs:
         return AnswerGraph(
             tuple(self.node_tokens[first:end].tolist()),
             tuple(self.plan_tokens[first:end].tolist()),
-            tuple(
-                tuple(flat[bounds[j] - shift : bounds[j + 1] - shift]) for j in range(end - first)
-            ),
+            tuple(tuple(flat[bounds[j] - shift : bounds[j + 1] - shift]) for j in range(end - first)),
             tuple(self.difficulty[first:end].tolist()),
             self.categories[int(self.category[i])],
             bool(self.suitable[i]),

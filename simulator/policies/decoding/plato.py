@@ -1,4 +1,4 @@
-"""Plato (Jin et al., COLM 2025): a planner writes a dependency graph, whose nodes are decoded as soon as they can be."""
+"""Plato (Jin et al., COLM 2025): a planner writes a dependency graph, nodes are decoded as soon as they can be."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ class Piece(NamedTuple):
     """A part of a prompt."""
 
     source: str | int
-    """`QUESTION`; the number of an earlier generation, whose output it is; `own_text`; any other text names instructions
-    that are the same for every question."""
+    """`QUESTION`; the number of an earlier generation, whose output it is; `own_text`; any other text names
+    instructions that are the same for every question."""
     tokens: int
     """Its length, at least 1."""
     start: int = 0
@@ -106,8 +106,8 @@ class Decoding(Protocol):
 def continued(generations: Sequence[Generation], parents: Sequence[int]) -> tuple[Piece, ...]:
     """Return the front of a prompt that holds the outputs of `parents` and shares as much KV as it can.
 
-    It goes on where the parent with the longest text ended, prompt and output, and adds the outputs of the other parents
-    that this one had not read.
+    It goes on where the parent with the longest text ended, prompt and output, and adds the outputs of the other
+    parents that this one had not read.
     """
     lead = max(
         parents, key=lambda it: sum(piece.tokens for piece in generations[it].prompt) + generations[it].tokens
