@@ -136,7 +136,10 @@ class Replica:
         """Take a new request, which `KvManager.fits_alone`."""
         if self._ending:  # what a step's end sets free comes when all of it is known
             self._arrived.append(sequence)
-            return
+        else:
+            self._take(sequence)
+
+    def _take(self, sequence: Sequence) -> None:
         self.outstanding_tokens += sequence.input_tokens + sequence.output_tokens
         self._queue(sequence)
         if len(self._waiting) == 1 and self.kv.tiers.tiers:
@@ -425,10 +428,11 @@ class Replica:
             else:
                 self.kv.take_from_decodes(sequence, decodes.held_blocks(sequence))
                 self._finish(sequence)
-        self._ending = False
+        run.clear()
         for sequence in self._arrived:
-            self.submit(sequence)
+            self._take(sequence)
         self._arrived.clear()
+        self._ending = False
         self._start()
 
     def _account(self, now: float, steps: int) -> None:

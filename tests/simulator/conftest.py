@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ from simulator.serving.kernels import tile_rows
 from simulator.serving.service import ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.work import chunk_pairs, read_parameters
-from simulator.workloads.spec import AtOnce, CsvTrace, Stored, Synthetic
+from simulator.workloads.graphs import AnswerGraph
+from simulator.workloads.spec import AtOnce, CsvTrace, GraphTrace, Stored, Synthetic
 from simulator.world import RunResult, simulate
 
 TIERS = {"dram": "dram-pcie4", "disk": "nvme-gen4", "remote": "remote-rdma-100g"}
@@ -78,7 +80,8 @@ class Lab:
 
     def llm(self, kv_loading: object = "compute_only", **fields: Any) -> LlmService:
         """An LLM service: Llama-2-7B on the device ``gpu``."""
-        chosen = {name: fields.pop(name) for name in ("batching", "routing") if name in fields}
+        others = ("batching", "routing", "decoding", "node_order")
+        chosen = {name: fields.pop(name) for name in others if name in fields}
         return LlmService(
             **{
                 "kind": "llm",
@@ -101,6 +104,60 @@ class Lab:
         ]
         path.write_text("\n".join((",".join(names), *lines)) + "\n")
         return CsvTrace(trace="csv", service=service, path=str(path), **fields)
+
+    def questions(
+        self,
+        graphs: Sequence[AnswerGraph],
+        arrivals_s: Sequence[float] = (),
+        prompt_tokens: int = 20,
+        service: str = "chat",
+        **fields: Any,
+    ) -> GraphTrace:
+        """Questions with these answers, all at time 0 unless arrivals are given."""
+        self._files += 1
+        path = self._folder / f"questions{self._files}.jsonl"
+        lines = [
+            json.dumps(
+                {
+                    "arrival_s": arrivals_s[i] if arrivals_s else 0.0,
+                    "prompt_tokens": prompt_tokens,
+                    "category": graph.category,
+                    "suitable": graph.suitable,
+                    "nodes": [
+                        {
+                            "id": node,
+                            "tokens": graph.node_tokens[node],
+                            "plan_tokens": graph.plan_tokens[node],
+                            "parents": list(graph.parents[node]),
+                            "difficulty": graph.difficulty[node],
+                        }
+                        for node in range(len(graph))
+                    ],
+                }
+            )
+            for i, graph in enumerate(graphs)
+        ]
+        path.write_text("\n".join(lines) + "\n")
+        return GraphTrace(trace="graph", service=service, path=str(path), **fields)
+
+    def random_graph(self, rng: random.Random, most_nodes: int = 9, longest: int = 80) -> AnswerGraph:
+        """Any shape: independent nodes, chains, and what lies between."""
+        n = rng.randint(1, most_nodes)
+        density = rng.choice([0.0, 0.2, 0.5, 1.0])
+        parents = tuple(
+            tuple(it for it in range(node) if rng.random() < density / (1 if density == 1.0 else node) ** 0.5)
+            for node in range(n)
+        )
+        if density == 1.0:  # a chain: all earlier nodes would be one as well
+            parents = tuple((node - 1,) if node else () for node in range(n))
+        return AnswerGraph(
+            tuple(rng.randint(1, longest) for _ in range(n)),
+            tuple(rng.randint(1, 16) for _ in range(n)),
+            parents,
+            tuple(rng.random() for _ in range(n)),
+            rng.choice(["math", "generic"]),
+            rng.random() < 0.5,
+        )
 
     def synthetic(self, service: str = "chat", **fields: Any) -> Synthetic:
         """Requests of 100 tokens in and 10 out, at once unless there is a rate."""

@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 
 from devices.catalogue import load_profile
-from simulator.serving.replica import Replica
 from simulator.serving.service import COMPLETED, FAILED, UNFINISHED
 from simulator.serving.step_cost import StepCost
-
-
-def check_memory(replica: Any) -> None:
-    """KV blocks of a replica at any instant: conserved, owned, and enough for what is computed."""
-    pool, decodes = replica.kv.pool, replica._decodes
-    assert pool.free_blocks >= 0
-    assert pool.private_blocks + pool.shared_blocks + pool.free_blocks == pool.total_blocks
-    owned = sum(sequence.private_blocks for sequence in replica._admitted)
-    assert owned + replica.kv._decode_blocks == pool.private_blocks
-    references = Counter(block for sequence in replica._admitted for block in sequence.shared)
-    assert references == {block: count for block, count in pool._references.items() if count}
-    assert set(pool._idle) == {block for block, count in pool._references.items() if not count}
-    decoding = [sequence for _, _, sequence in decodes.heap]
-    contexts = [sequence.join_context + decodes.clock - sequence.join_clock for sequence in decoding]
-    assert decodes.context_tokens == sum(contexts)
-    ahead = max(1, replica._run.steps) if replica._running else 0  # memory for the whole run
-    needed = sum(
-        -(-(context - 1 + ahead) // replica.kv.block_tokens) - len(sequence.shared) * pool.chunk_blocks
-        for context, sequence in zip(contexts, decoding, strict=True)
-    )
-    assert needed <= replica.kv._decode_blocks
-    assert len(replica._admitted) <= replica.max_sequences
-
-
-@pytest.fixture
-def guarded(monkeypatch):
-    """Check memory before and after whatever a replica does."""
-
-    def guard(name: str) -> None:
-        method = getattr(Replica, name)
-
-        def checked(self: Any, *args: Any) -> Any:
-            result = method(self, *args)
-            check_memory(self)
-            return result
-
-        monkeypatch.setattr(Replica, name, checked)
-
-    for name in ("submit", "_end", "_start", "_loaded"):
-        guard(name)
 
 
 def check_requests(columns: dict[str, Any], tiers: tuple[str, ...]) -> None:
