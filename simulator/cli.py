@@ -154,6 +154,12 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         help="playback and pipeline: what part of it, in s (pipeline: the first 30 s)",
     )
+    plot.add_argument(
+        "--request",
+        metavar="N",
+        type=_natural,
+        help="answer_gantt: which request (the first with several generations)",
+    )
 
     reproduce = add("reproduce", "reproduce:reproduce", "a published table beside ours")
     reproduce.add_argument("study", metavar="STUDY", help=" | ".join(STUDIES))

@@ -17,6 +17,7 @@ def plot(arguments: Namespace) -> int:
         arguments.service,
         session=arguments.session,
         window_s=tuple(arguments.window) if arguments.window else None,
+        request=arguments.request,
     )
     print(f"written: {arguments.output}", file=sys.stderr)
     return 0

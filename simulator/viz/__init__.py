@@ -14,7 +14,7 @@ from typing import Final
 
 from devices.errors import Fault, InputError
 
-__all__ = ["FORMATS", "OF_A_SESSION", "PLOT_KINDS", "plot"]
+__all__ = ["FORMATS", "OF_A_REQUEST", "OF_A_SESSION", "PLOT_KINDS", "plot"]
 
 PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -30,12 +30,16 @@ PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "qoe_and_energy_by_phones": "QoE and energy per phone against the number of phones, per policy",
         "stalls_by_skew": "stalls against the ratio of the fastest to the slowest phone, per policy",
         "streaming_bars": "QoE, stalls and energy per phone by component, per variant",
+        "answer_gantt": "generations of one answer over time, with what each waited for, of one run",
     }
 )
 """Kind of plot -> what it shows."""
 
 OF_A_SESSION: Final = ("playback", "pipeline")
 """Kinds that show one session of one run, and part of it where asked to."""
+
+OF_A_REQUEST: Final = ("answer_gantt",)
+"""Kinds that show one request of one run."""
 
 FORMATS: Final = ("png", "svg", "pdf")
 """Endings of files that can be written."""
@@ -49,6 +53,7 @@ def plot(
     *,
     session: int | None = None,
     window_s: tuple[float, float] | None = None,
+    request: int | None = None,
 ) -> None:
     """Draw one kind of plot from a run folder or from a comparison's folder.
 
@@ -66,6 +71,8 @@ def plot(
         Kinds of `OF_A_SESSION`: which session, counted from 0; None: the first one.
     window_s
         The same kinds: from when to when, in s; None: all of it (``playback``), the first 30 s (``pipeline``).
+    request
+        Kinds of `OF_A_REQUEST`: which request, counted from 0; None: the first one that they can show.
 
     Raises
     ------
@@ -83,6 +90,9 @@ def plot(
         faults.append(
             Fault(f"{kind} shows no single session; those that take a session or a window: {allowed}")
         )
+    if kind in PLOT_KINDS and kind not in OF_A_REQUEST and request is not None:
+        allowed = ", ".join(OF_A_REQUEST)
+        faults.append(Fault(f"{kind} shows no single request; those that take a request: {allowed}"))
     if window_s is not None and not 0.0 <= window_s[0] < window_s[1] < math.inf:
         faults.append(
             Fault(
@@ -100,6 +110,6 @@ def plot(
     from simulator.viz.folder import draw  # noqa: PLC0415 (slow import, needed only here)
     from simulator.viz.style import save  # noqa: PLC0415
 
-    figure = draw(folder, kind, service, session, window_s)
+    figure = draw(folder, kind, service, session, window_s, request)
     output.parent.mkdir(parents=True, exist_ok=True)
     save(figure, output)

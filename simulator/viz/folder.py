@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from simulator.viz import graph_folder
 from simulator.viz.llm_folder import LLM_FIGURES
 from simulator.viz.resources import energy_bars
-from simulator.viz.runs import Study, load_study
+from simulator.viz.runs import GRAPHS, Study, load_study
 from simulator.viz.streaming_folder import SESSION_FIGURES, STREAMING_FIGURES
 from simulator.viz.style import footnote
 
@@ -20,11 +21,15 @@ def draw(
     service: str | None,
     session: int | None = None,
     window_s: tuple[float, float] | None = None,
+    request: int | None = None,
 ) -> Figure:
     """Return the figure of one of `simulator.viz.PLOT_KINDS` (see `simulator.viz.plot`)."""
     if kind in LLM_FIGURES:
         study = load_study(folder, service, kind, "llm")
         figure = LLM_FIGURES[kind](study)
+    elif kind in graph_folder.REQUEST_FIGURES:
+        study = load_study(folder, service, kind, GRAPHS)
+        figure = graph_folder.REQUEST_FIGURES[kind](study, request)
     elif kind in SESSION_FIGURES:
         study = load_study(folder, service, kind, "streaming")
         figure = SESSION_FIGURES[kind](study, session, window_s)

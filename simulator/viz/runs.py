@@ -18,6 +18,9 @@ from simulator.scenario.streaming_spec import StreamingService
 KINDS: Mapping[str, type] = {"llm": LlmService, "streaming": StreamingService}
 """Kinds of service by the name that a scenario has for them."""
 
+GRAPHS = "llm with answers as graphs"
+"""What a plot needs that shows how answers were decoded: a service of kind llm that is asked such questions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -80,7 +83,7 @@ def load_study(folder: Path, service: str | None, plot: str, needs: str) -> Stud
     plot
         What is to be drawn, for messages.
     needs
-        Kind of service that it takes (`KINDS`); empty: any.
+        Kind of service that it takes (`KINDS` or `GRAPHS`); empty: any.
 
     Raises
     ------
@@ -137,7 +140,7 @@ def _labelled(folder: Path) -> Iterable[tuple[str, Mapping[str, str], list[Store
 def _service(scenarios: Sequence[Scenario], asked: str | None, folder: Path, plot: str, needs: str) -> str:
     """Return the service to show."""
     shared = sorted(set.intersection(*(set(scenario.services) for scenario in scenarios)))
-    kinds = {name: {scenario.services[name].kind for scenario in scenarios} for name in shared}
+    kinds = {name: {_kind(scenario, name, needs) for scenario in scenarios} for name in shared}
     fitting = [name for name in shared if not needs or kinds[name] == {needs}]
     if asked is None and len(fitting) == 1:
         return fitting[0]
@@ -154,6 +157,13 @@ def _service(scenarios: Sequence[Scenario], asked: str | None, folder: Path, plo
     raise InputError(Fault(f"{what}; allowed: {', '.join(fitting) or 'none'}", file=str(folder)))
 
 
+def _kind(scenario: Scenario, service: str, needs: str) -> str:
+    """Return a service's kind; `GRAPHS` where the plot asks for that."""
+    if needs == GRAPHS and service in scenario.graph_services:
+        return GRAPHS
+    return scenario.services[service].kind
+
+
 def _name(service: str, label: str, values: Mapping[str, str], scenario: Scenario) -> str:
     """Return what a variant is called in a figure.
 
@@ -167,7 +177,9 @@ def _name(service: str, label: str, values: Mapping[str, str], scenario: Scenari
 
 
 def policy_label(scenario: Scenario, service: str) -> str:
-    """Return the policy that a service is compared by: how it loads KV, or how its phones collaborate."""
+    """Return the policy that a service is compared by: how it loads KV, decodes answers, or how phones collaborate."""
+    if service in scenario.graph_services:
+        return described(scenario.llm_services[service].policies.decoding)
     if service in scenario.llm_services:
         return name_of("kv_loading", scenario.llm_services[service].policies.kv_loading)
     policies = scenario.streaming_services[service].policies

@@ -92,6 +92,13 @@ KNOWN: Final[Mapping[str, Look]] = MappingProxyType(
         "local_only": Look(COLOURS["orange"], "v", (0, (2.0, 1.2))),
         "no_sr": Look(COLOURS["sky"], "P", (0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
         "no_collaboration": Look(COLOURS["purple"], "X", (0, (6.0, 1.5))),
+        "plato": Look(COLOURS["blue"], "o", (0, (8.0, 1.0))),
+        "plato_no_pipeline": Look(COLOURS["sky"], "D", (0, (5.0, 1.5, 1.0, 1.5))),
+        "plato_no_kv_reuse": Look(COLOURS["purple"], "P", (0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
+        "sot": Look(COLOURS["vermillion"], "^", (0, (4.0, 2.0))),
+        "apar_fork": Look(COLOURS["green"], "s", (0, (6.0, 1.5))),
+        "autoregressive": Look(COLOURS["orange"], "v", "-"),
+        "graph_oracle": Look(COLOURS["black"], "X", (0, (1.0, 1.2))),
     }
 )
 """The policies that have a look of their own; services of different kinds are never in one figure, so that their
@@ -211,8 +218,9 @@ def legend(figure: Figure, handles: Iterable[Artist]) -> None:
 
 @styled
 def footnote(figure: Figure, text: str) -> None:
-    """Put a line below all panels: what a reader must know."""
-    figure.supxlabel(text, fontsize=8.0, color="#555555", x=0.01, ha="left")
+    """Put a line below all panels, and below what was put there before: what a reader must know."""
+    lines = [part for part in (figure.get_supxlabel(), text) if part]
+    figure.supxlabel("\n".join(lines), fontsize=8.0, color="#555555", x=0.01, ha="left")
 
 
 def wide_spread(values: Iterable[float], ratio: float = 20.0) -> bool:

@@ -38,6 +38,8 @@ ALONE = ("ttft_cdf", "latency_bars", "queue_and_kv", "tier_traffic", "energy_bar
 """Kinds that one run is enough for."""
 STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
 """Kinds that show a streaming service: see `test_streaming_viz`."""
+GRAPH_KINDS = ("answer_gantt",)
+"""Kinds that show how answers were decoded: see `test_graph_viz`."""
 
 
 def study() -> pd.DataFrame:
@@ -125,7 +127,7 @@ def colours(figure: Figure) -> dict[str, str]:
 
 
 def test_every_kind_has_a_figure_of_its_own() -> None:
-    assert set(FIGURES) == set(PLOT_KINDS) - set(STREAMING_KINDS)
+    assert set(FIGURES) == set(PLOT_KINDS) - {*STREAMING_KINDS, *GRAPH_KINDS}
 
 
 @pytest.mark.parametrize("kind", FIGURES)
@@ -290,6 +292,7 @@ def run_folder(folder: Path, policy: str = "cake", gbit_per_s: float = 32.0, fai
         replication=0,
         simulated_s=30.0,
         requests={"chat": requests},
+        generations={},
         intervals={"chat": steps},
         devices={"gpu": DeviceTotals(4.0, 5e4), "disk": DeviceTotals(3.0, 300.0, 2e10, 1e9)},
         notes=(),
