@@ -13,18 +13,23 @@ from devices.errors import Fault, InputError
 from simulator.streaming.video import ladder_faults
 from simulator.workloads.embedded import generate_sessions, mooncake_conversation
 from simulator.workloads.generators import generate
+from simulator.workloads.graph_reader import read_graphs
 from simulator.workloads.lengths import length_faults
+from simulator.workloads.questions import categories_of, generate_questions
 from simulator.workloads.readers import read_azure, read_csv, read_mooncake, read_sharegpt
 from simulator.workloads.requests import Requests
-from simulator.workloads.sources import SourceFile
+from simulator.workloads.sources import SourceFile, nearest
 from simulator.workloads.spec import (
     AtOnce,
     AzureTrace,
+    ByCategory,
     Closed,
     CsvTrace,
     Gamma,
+    GraphTrace,
     MooncakeTrace,
     OnOff,
+    Questions,
     ReplayedRate,
     RequestSpec,
     ShareGptTrace,
@@ -75,37 +80,48 @@ def build(
     def stream(purpose: str) -> np.random.Generator:
         return streams(f"{name}/{purpose}")
 
-    def source(path: str) -> SourceFile:
-        return SourceFile(resolve(path), path, f"{key}.path")
-
     window = Window(
         start_s=spec.start,
         stop_s=math.inf if spec.duration is None else spec.start + spec.duration,
         count=spec.requests,
-        rate_scale=1.0 if isinstance(spec, Synthetic) else spec.rate_scale,
+        rate_scale=1.0 if isinstance(spec, Synthetic | Questions) else spec.rate_scale,
         delay_s=spec.delay,
     )
     match spec:
-        case AzureTrace():
-            trace = read_azure(source(spec.path))
-        case MooncakeTrace(path=None):
-            trace = generate_sessions(mooncake_conversation(), stream)
-        case MooncakeTrace():
-            trace = read_mooncake(source(str(spec.path)))
-        case ShareGptTrace():
-            trace = read_sharegpt(source(spec.path), spec.hardware, spec.model)
-        case CsvTrace():
-            trace = read_csv(source(spec.path), spec.hash_block_tokens)
         case Synthetic():
             requests = generate(spec, window, stream, resolve, key)
-    if not isinstance(spec, Synthetic):
-        requests = window.cut(trace)
+        case Questions():
+            requests = generate_questions(spec, window, stream, resolve, key)
+        case MooncakeTrace(path=None):
+            requests = window.cut(generate_sessions(mooncake_conversation(), stream))
+        case _:
+            requests = window.cut(
+                _read(spec, SourceFile(resolve(str(spec.path)), str(spec.path), f"{key}.path"))
+            )
     if not len(requests):
         raise InputError(Fault(f"no request arrives from {window.start_s:g} s to {window.stop_s:g} s", key))
     if spec.stored is None:
         return requests
-    block_tokens = spec.hash_block_tokens if isinstance(spec, Synthetic) else STORED_BLOCK_TOKENS
-    return with_stored(requests, spec.stored, block_tokens)
+    if isinstance(spec, Synthetic | Questions | GraphTrace):
+        return with_stored(requests, spec.stored, spec.hash_block_tokens)
+    return with_stored(requests, spec.stored, STORED_BLOCK_TOKENS)
+
+
+def _read(
+    spec: AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | GraphTrace, source: SourceFile
+) -> Requests:
+    """Read the file of a workload, in the trace's own time."""
+    match spec:
+        case AzureTrace():
+            return read_azure(source)
+        case MooncakeTrace():
+            return read_mooncake(source)
+        case ShareGptTrace():
+            return read_sharegpt(source, spec.hardware, spec.model)
+        case CsvTrace():
+            return read_csv(source, spec.hash_block_tokens)
+        case GraphTrace():
+            return read_graphs(source, spec.hash_block_tokens)
 
 
 def with_stored(requests: Requests, stored: Stored, block_tokens: int) -> Requests:
@@ -131,8 +147,9 @@ def faults(spec: WorkloadSpec, name: str) -> list[Fault]:
         return [Fault(message, f"workloads.{name}.{field}") for field, message in wrong]
     if spec.duration is not None and not spec.duration > 0:
         wrong.append(("duration", f"is {spec.duration} s; allowed: above 0 s"))
-    if isinstance(spec, Synthetic):
+    if isinstance(spec, Synthetic | Questions):
         wrong += _generator_faults(spec)
+        wrong += _question_faults(spec) if isinstance(spec, Questions) else _synthetic_faults(spec)
     elif not 0 < spec.rate_scale < math.inf:
         wrong.append(("rate_scale", f"is {spec.rate_scale}; allowed: finite numbers above 0"))
     return [Fault(message, f"workloads.{name}.{field}") for field, message in wrong]
@@ -158,8 +175,8 @@ def _video_faults(spec: VideoWorkload) -> list[tuple[str, str]]:
     return wrong
 
 
-def _generator_faults(spec: Synthetic) -> list[tuple[str, str]]:
-    """Return (field, what is wrong) of a generator."""
+def _generator_faults(spec: Synthetic | Questions) -> list[tuple[str, str]]:
+    """Return (field, what is wrong) of a generator's arrivals."""
     wrong: list[tuple[str, str]] = []
     process = spec.arrivals
     if isinstance(process, Closed | AtOnce):
@@ -177,14 +194,44 @@ def _generator_faults(spec: Synthetic) -> list[tuple[str, str]]:
             wrong.append(("rate", f"is not set; {process.process} arrivals need a mean rate"))
         if spec.rate is not None and not 0 < spec.rate < math.inf:
             wrong.append(("rate", f"is {spec.rate} per second; allowed: finite numbers above 0"))
-    if isinstance(process, Closed) and spec.sessions is not None:
-        wrong.append(("sessions", "closed arrivals cannot have sessions: turns already wait for one another"))
     if isinstance(process, Gamma) and not 0 < process.cv < math.inf:
         wrong.append(("arrivals.cv", f"is {process.cv}; allowed: finite numbers above 0"))
     if isinstance(process, OnOff) and not process.on > 0:
         wrong.append(("arrivals.on", f"is {process.on} s; allowed: above 0 s"))
+    return wrong
+
+
+def _synthetic_faults(spec: Synthetic) -> list[tuple[str, str]]:
+    """Return (field, what is wrong) of a generator's lengths and sessions."""
+    wrong: list[tuple[str, str]] = []
+    if isinstance(spec.arrivals, Closed) and spec.sessions is not None:
+        wrong.append(("sessions", "closed arrivals cannot have sessions: turns already wait for one another"))
     wrong += [("input_tokens", message) for message in length_faults(spec.input_tokens)]
     wrong += [("output_tokens", message) for message in length_faults(spec.output_tokens)]
     if spec.sessions is not None:
         wrong += [("sessions.turns", message) for message in length_faults(spec.sessions.turns)]
+    return wrong
+
+
+def _question_faults(spec: Questions) -> list[tuple[str, str]]:
+    """Return (field, what is wrong) of generated questions beyond their arrivals."""
+    known = categories_of(spec.dataset)
+    wrong = [
+        (
+            f"categories.{place}",
+            f"{spec.dataset} has no category {name!r}{nearest(name, known)}; there is: {', '.join(known)}",
+        )
+        for place, name in enumerate(spec.categories)
+        if name not in known
+    ]
+    wrong += [
+        (f"categories.{place}", f"{name!r} is listed twice")
+        for place, name in enumerate(spec.categories)
+        if name in spec.categories[:place]
+    ]
+    if isinstance(spec.graph, ByCategory) and not 0 <= spec.graph.density < math.inf:
+        wrong.append(("graph.density", f"is {spec.graph.density}; allowed: finite numbers from 0"))
+    for field in ("nodes", "input_tokens", "output_tokens"):
+        lengths = getattr(spec, field)
+        wrong += [(field, message) for message in (() if lengths is None else length_faults(lengths))]
     return wrong

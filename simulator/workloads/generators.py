@@ -17,7 +17,7 @@ from simulator.workloads.lengths import draw_lengths
 from simulator.workloads.requests import Requests
 from simulator.workloads.sessions import converse, first_turns
 from simulator.workloads.sources import SourceFile
-from simulator.workloads.spec import AtOnce, Closed, OnOff, ReplayedRate, Sessions, Synthetic
+from simulator.workloads.spec import AtOnce, Closed, OnOff, Questions, ReplayedRate, Sessions, Synthetic
 from simulator.workloads.window import Window
 
 Stream = Callable[[str], np.random.Generator]
@@ -46,7 +46,7 @@ def generate(
     InputError
         Where the file of a replayed rate is faulty.
     """
-    arrival_s = _arrivals(spec, window, stream, resolve, key)
+    arrival_s = draw_arrivals(spec, window, stream, resolve, key)
     if spec.sessions is not None:
         return _conversations(spec, spec.sessions, arrival_s, window.count, stream)
     n = len(arrival_s)
@@ -60,10 +60,13 @@ def generate(
     )
 
 
-def _arrivals(
-    spec: Synthetic, window: Window, stream: Stream, resolve: Callable[[str], Path], key: str
+def draw_arrivals(
+    spec: Synthetic | Questions, window: Window, stream: Stream, resolve: Callable[[str], Path], key: str
 ) -> NDArray[np.float64]:
-    """Return simulated arrival times, NaN in a closed loop."""
+    """Return simulated arrival times of a generator without faults, NaN in a closed loop.
+
+    They are drawn from the streams ``arrivals`` and ``periods``; the parameters are those of `generate`.
+    """
     process = spec.arrivals
     if isinstance(process, Closed | AtOnce):
         assert window.count is not None, "checked by faults()"

@@ -7,7 +7,6 @@ row of the public Azure 2023, Mooncake and ShareGPT-300 files has fewer), and ar
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime
 
@@ -23,7 +22,7 @@ _MAX_ID = 2**63 - 1
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(\.\d+)?(?:Z|\+00:00)?")
 
 
-class _Rows:
+class Rows:
     """Columns that grow row by row; a row with a faulty field (None) is left out."""
 
     def __init__(self, source: SourceFile) -> None:
@@ -88,7 +87,7 @@ def read_azure(source: SourceFile) -> Requests:
     InputError
         With every faulty row.
     """
-    rows = _Rows(source)
+    rows = Rows(source)
     first: tuple[datetime, float] | None = None
     for line, (stamp, context, generated) in source.table(("TIMESTAMP", "ContextTokens", "GeneratedTokens")):
         moment = _moment(source, stamp, line)
@@ -131,30 +130,12 @@ def read_mooncake(source: SourceFile) -> Requests:
     InputError
         With every faulty row.
     """
-    rows = _Rows(source)
-    keys = ("timestamp", "input_length", "output_length", "hash_ids")
-    for line, text in enumerate(source.text().split("\n"), start=1):
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            source.fault(f"not a JSON object: {error.msg}", line, error.colno)
-            continue
-        except (ValueError, RecursionError):  # a number of thousands of digits, brackets without end
-            source.fault("not a JSON object that can be read", line)
-            continue
-        if not isinstance(row, dict):
-            source.fault(f"is {shorten(row)}; allowed: a JSON object with {', '.join(keys)}", line)
-            continue
-        missing = [f"{key!r}{nearest(key, [str(k) for k in row])}" for key in keys if key not in row]
-        if missing:
-            source.fault(f"key is missing: {', '.join(missing)}", line)
-            continue
+    rows = Rows(source)
+    for line, row in source.json_rows(("timestamp", "input_length", "output_length", "hash_ids")):
         time_ms = source.number(row["timestamp"], "timestamp", line)
         input_tokens = source.count(row["input_length"], "input_length", line)
         output_tokens = source.count(row["output_length"], "output_length", line)
-        ids = _block_ids(source, row["hash_ids"], line)
+        ids = block_ids(source, row["hash_ids"], line)
         if ids is not None and input_tokens is not None:
             blocks = -(-input_tokens // MOONCAKE_BLOCK_TOKENS)
             if len(ids) != blocks:
@@ -167,7 +148,7 @@ def read_mooncake(source: SourceFile) -> Requests:
     return rows.requests(MOONCAKE_BLOCK_TOKENS)
 
 
-def _block_ids(source: SourceFile, ids: object, line: int) -> list[int] | None:
+def block_ids(source: SourceFile, ids: object, line: int) -> list[int] | None:
     """Return `ids` if it is a list of whole numbers that fit into 64 bits."""
     if (
         isinstance(ids, list)
@@ -177,6 +158,20 @@ def _block_ids(source: SourceFile, ids: object, line: int) -> list[int] | None:
         return ids
     source.fault(f"hash_ids is {shorten(ids)}; allowed: a list of whole numbers from 0 to 2^63 - 1", line)
     return None
+
+
+def check_cover(
+    source: SourceFile, line: int, ids: list[int], input_tokens: int, output_tokens: int, block_tokens: int
+) -> None:
+    """Note a fault where the blocks `ids` do not cover the prompt, or go beyond the answer."""
+    least = -(-input_tokens // block_tokens)
+    most = -(-(input_tokens + output_tokens) // block_tokens)
+    if not least <= len(ids) <= most:
+        source.fault(
+            f"hash_ids has {len(ids)} entries; {input_tokens} prompt tokens and {output_tokens} "
+            f"answer tokens in blocks of {block_tokens} need {least} to {most}",
+            line,
+        )
 
 
 def read_sharegpt(source: SourceFile, hardware: str | None = None, model: str | None = None) -> Requests:
@@ -197,7 +192,7 @@ def read_sharegpt(source: SourceFile, hardware: str | None = None, model: str | 
         With every faulty row of any set-up, or where no row belongs to the one asked for.
     """
     columns = ("hardware", "model", "request_id", "arrival_s", "input_toks", "output_toks")
-    rows = _Rows(source)
+    rows = Rows(source)
     setups: dict[tuple[str, str], None] = {}
     for line, (on, of, _, arrival, prompt, answer) in source.table(columns):
         setups[(on, of)] = None
@@ -235,7 +230,7 @@ def read_csv(source: SourceFile, hash_block_tokens: int = 512) -> Requests:
     InputError
         With every faulty row.
     """
-    rows = _Rows(source)
+    rows = Rows(source)
     hashed = False
     for line, cells in source.table(("arrival_s", "input_tokens", "output_tokens"), optional=("hash_ids",)):
         arrival_s = source.number(cells[0], "arrival_s", line)
@@ -246,14 +241,7 @@ def read_csv(source: SourceFile, hash_block_tokens: int = 512) -> Requests:
             hashed = True
             ids = _split_ids(source, cells[3], line)
             if ids is not None and input_tokens is not None and output_tokens is not None:
-                least = -(-input_tokens // hash_block_tokens)
-                most = -(-(input_tokens + output_tokens) // hash_block_tokens)
-                if not least <= len(ids) <= most:
-                    source.fault(
-                        f"hash_ids has {len(ids)} entries; {input_tokens} prompt tokens and {output_tokens} "
-                        f"answer tokens in blocks of {hash_block_tokens} need {least} to {most}",
-                        line,
-                    )
+                check_cover(source, line, ids, input_tokens, output_tokens, hash_block_tokens)
         rows.add(line, arrival_s, input_tokens, output_tokens, ids)
     return rows.requests(hash_block_tokens if hashed else 0)
 
@@ -264,4 +252,4 @@ def _split_ids(source: SourceFile, text: str, line: int) -> list[int] | None:
         ids: object = [int(part) for part in text.split()]
     except ValueError:
         ids = text
-    return _block_ids(source, ids, line)
+    return block_ids(source, ids, line)

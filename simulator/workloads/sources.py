@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from devices.errors import Fault, InputError
 
@@ -112,6 +114,34 @@ class SourceFile:
         except csv.Error as error:
             raise self.fail(f"not a CSV row: {error}", rows.line_num) from None
 
+    def json_rows(self, keys: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line, row) of a file with one JSON object per line; each row has all `keys` and perhaps others.
+
+        Lines that are no such object are noted as faults and skipped, blank lines silently.
+        """
+        for line, text in enumerate(self.text().split("\n"), start=1):
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text, object_pairs_hook=_object)
+            except json.JSONDecodeError as error:
+                self.fault(f"not a JSON object: {error.msg}", line, error.colno)
+                continue
+            except _RepeatedKeyError as error:
+                self.fault(f"key {shorten(error.args[0])} stands twice in one object", line)
+                continue
+            except (ValueError, RecursionError):  # a number of thousands of digits, brackets without end
+                self.fault("not a JSON object that can be read", line)
+                continue
+            if not isinstance(row, dict):
+                self.fault(f"is {shorten(row)}; allowed: a JSON object with {', '.join(keys)}", line)
+                continue
+            missing = [f"{key!r}{nearest(key, list(row))}" for key in keys if key not in row]
+            if missing:
+                self.fault(f"key is missing: {', '.join(missing)}", line)
+                continue
+            yield line, row
+
     def count(self, value: object, what: str, line: int) -> int | None:
         """Return `value`, a whole number or its text, as tokens; else None, and note a fault."""
         number: int | None = None
@@ -146,6 +176,21 @@ class SourceFile:
         if not folder.is_dir():
             return f" (nor is there a folder {folder.name!r})"
         return nearest(self.path.name, [entry.name for entry in folder.iterdir()])
+
+
+class _RepeatedKeyError(Exception):
+    """A JSON object has a key twice, of which Python would silently keep the last."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _RepeatedKeyError(key)
+            seen.add(key)
+    return found
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -55,4 +55,5 @@ class Window:
             output_tokens=requests.output_tokens[rows],
             hash_ids=ids,
             hash_offsets=offsets,
+            graphs=None if requests.graphs is None else requests.graphs.rows(rows),
         )

@@ -1,0 +1,120 @@
+"""What generated questions stand on: figures derived from published sets, and assumptions where none exist.
+
+Both are in ``questions.yaml``. The figures are printed by `simulator.workloads.question_derivation`; no row of the data
+is here. The assumptions are the project's own, each with its reason in that file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryFigures:
+    """One category of a set of questions."""
+
+    questions: int
+    """Questions of the set that belong to it."""
+    suitable: float
+    """Share of them that people labelled as fit for Skeleton-of-Thought."""
+    words: tuple[float, ...]
+    """Quantiles of a question's words."""
+    listed: int
+    """Answers with at least two points, of all models together, that `point_counts` stands on."""
+    point_counts: tuple[float, ...]
+    """Share of those with 2, 3, ... points; empty: no answers to this set are known, and those of all sets stand in."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionFigures:
+    """Sets of questions, and how answers to questions are laid out."""
+
+    answers: int
+    """Answers looked at."""
+    listed: int
+    """Those with at least two points, which the following stand on."""
+    longest: int
+    """Most points counted; answers with more count as having this many, and do not count for lengths."""
+    point_counts: tuple[float, ...]
+    """Share of answers with 2, 3, ... `longest` points."""
+    probabilities: tuple[float, ...]
+    """Probabilities of the quantile tables below."""
+    point_lengths: tuple[float, ...]
+    """Words of a point over the mean of its answer's points."""
+    preamble: tuple[float, ...]
+    """Words before the first point over the mean of the points: nearly independent of how many there are."""
+    postamble: tuple[float, ...]
+    """Words after the last point, likewise."""
+    word_probabilities: tuple[float, ...]
+    """Probabilities of the categories' `words`."""
+    datasets: Mapping[str, Mapping[str, CategoryFigures]]
+    """Categories of each set by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryAssumption:
+    """What is assumed about the answers to one category."""
+
+    answer_tokens: float
+    """Mean tokens of an answer."""
+    dependent: float
+    """Share of nodes other than the first that need an earlier one."""
+    parents: float
+    """Mean number of nodes that those need, where enough stand before them; from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAssumptions:
+    """What no data tell."""
+
+    tokens_per_word: float
+    """Prompt tokens per word of a question."""
+    answer_cv: float
+    """Coefficient of variation of answer tokens within a category."""
+    entry_tokens: int
+    """Tokens of a plan entry's label."""
+    entry_tokens_per_parent: int
+    """Tokens by which naming a dependency makes the entry longer."""
+    latest: float
+    """Probability that the node just before is among those that a dependent node needs."""
+    datasets: Mapping[str, Mapping[str, CategoryAssumption]]
+    """Categories of each set by name."""
+
+
+@cache
+def question_figures() -> QuestionFigures:
+    """Return the derived figures."""
+    figures = dict(_document()["figures"])
+    datasets = {
+        dataset: {name: CategoryFigures(**_tuples(category)) for name, category in categories.items()}
+        for dataset, categories in figures.pop("datasets").items()
+    }
+    return QuestionFigures(**_tuples(figures), datasets=datasets)
+
+
+@cache
+def question_assumptions() -> QuestionAssumptions:
+    """Return the assumptions."""
+    assumed = dict(_document()["assumed"])
+    datasets = {
+        dataset: {name: CategoryAssumption(*row) for name, row in rows.items()}
+        for dataset, rows in assumed.pop("datasets").items()
+    }
+    return QuestionAssumptions(**assumed, datasets=datasets)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    import yaml  # noqa: PLC0415 (only this workload needs it)
+
+    text = files("simulator.workloads").joinpath("questions.yaml").read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+def _tuples(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}
