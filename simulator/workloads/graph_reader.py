@@ -134,12 +134,12 @@ def _graph(line: _Line, row: Mapping[str, Any]) -> AnswerGraph | None:
         line.fault(f"nodes is {shorten(written)}; allowed: a list of at least one node")
         return None
     nodes = [_node(line, place, node) for place, node in enumerate(written)]
-    if not line.sound:
-        return None
     found = [node for node in nodes if node is not None]
+    if len(found) < len(nodes):
+        return None
     order = _order(line, found)
-    plan = _plan(line, found, total)
-    if order is None or plan is None:
+    plan = _plan(line, found, total) if total is not None or "plan_tokens" not in row else None
+    if order is None or plan is None or not line.sound:
         return None
     places = {found[old].name: new for new, old in enumerate(order)}
     return AnswerGraph(
@@ -175,23 +175,26 @@ def _node(line: _Line, place: int, written: object) -> _Node | None:
     known = [parent for parent in names if parent is not None]
     if len(known) < len(names):
         line.fault(f"{where}: parents is {shorten(parents)}; allowed: a list of ids")
-    if name is None or tokens is None or difficulty is None:
+    if name is None or tokens is None or difficulty is None or len(known) < len(names):
+        return None
+    if plan is None and "plan_tokens" in written:
         return None
     return _Node(name, tokens, known, plan, difficulty)
 
 
 def _name(written: object) -> str | None:
     """Return an id as a text, so that 1 and "1" are the same; None where it is no id."""
-    if isinstance(written, bool) or not isinstance(written, str | int) or written == "":
+    if isinstance(written, str):
+        return written or None
+    if isinstance(written, bool) or not isinstance(written, int) or written.bit_length() > 64:
         return None
-    return written if isinstance(written, str) else shorten(written)
+    return str(written)
 
 
 def _order(line: _Line, nodes: Sequence[_Node]) -> list[int] | None:
     """Return places of `nodes`, parents first and else as they stand; None where no order is possible."""
     places = {node.name: place for place, node in enumerate(nodes)}
-    _check_parents(line, nodes, places)
-    if not line.sound:
+    if not _parents_known(line, nodes, places):
         return None
     children: list[list[int]] = [[] for _ in nodes]
     for place, node in enumerate(nodes):
@@ -212,21 +215,25 @@ def _order(line: _Line, nodes: Sequence[_Node]) -> list[int] | None:
     return order
 
 
-def _check_parents(line: _Line, nodes: Sequence[_Node], places: Mapping[str, int]) -> None:
-    """Note ids that are not unique, and parents that are none of them, the node itself, or named twice."""
+def _parents_known(line: _Line, nodes: Sequence[_Node], places: Mapping[str, int]) -> bool:
+    """Tell whether each node has an id of its own and each parent is another node; note faults where not."""
+    wrong: list[str] = []
     for place, node in enumerate(nodes):
         where = f"node {shorten(node.name)}"
         if places[node.name] != place:
-            line.fault(f"{where}: a later node has the same id")
+            wrong.append(f"{where}: a later node has the same id")
         seen: set[str] = set()
         for parent in node.parents:
             if parent in seen:
-                line.fault(f"{where}: parent {shorten(parent)} stands twice")
+                wrong.append(f"{where}: parent {shorten(parent)} stands twice")
             elif parent == node.name:
-                line.fault(f"{where}: depends on itself")
+                wrong.append(f"{where}: depends on itself")
             elif parent not in places:
-                line.fault(f"{where}: there is no parent {shorten(parent)}{nearest(parent, list(places))}")
+                wrong.append(f"{where}: there is no parent {shorten(parent)}{nearest(parent, list(places))}")
             seen.add(parent)
+    for message in wrong:
+        line.fault(message)
+    return not wrong
 
 
 def _cycle(nodes: Sequence[_Node], places: Mapping[str, int], ordered: set[int]) -> str:

@@ -26,6 +26,9 @@ PROBABILITIES = (
 )  # fmt: skip
 """Where the quantile tables stand; dense at the upper end, where the tokens are."""
 
+CLASSES = (4, 8, LONGEST)
+"""Most points of the classes of answers for the text around the points: many points leave it a smaller share."""
+
 WORD_PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """The same for the words of a category's few questions."""
 
@@ -34,10 +37,19 @@ WORD_PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 class _Answer:
     """How one answer is laid out."""
 
-    dataset: str
     preamble_words: int
     postamble_words: int
     point_words: tuple[int, ...]
+
+    @property
+    def around_words(self) -> int:
+        """Words that belong to no point."""
+        return self.preamble_words + self.postamble_words
+
+    @property
+    def mean_words(self) -> float:
+        """Words of a point in the mean."""
+        return sum(self.point_words) / len(self.point_words)
 
 
 def derive(folder: Path) -> QuestionFigures:
@@ -50,7 +62,6 @@ def derive(folder: Path) -> QuestionFigures:
     answers = [_answer(row) for row in rows]
     listed = [answer for answer in answers if len(answer.point_words) >= 2]
     short = [answer for answer in listed if len(answer.point_words) <= LONGEST]
-    means = [sum(answer.point_words) / len(answer.point_words) for answer in short]
     vicuna = _table(folder, "vicuna80_categories.csv")
     # each model answered the 80 questions in the order of the other table, though they count them differently
     by_question = _by_question(rows, answers, [row["words"] for row in vicuna])
@@ -61,14 +72,13 @@ def derive(folder: Path) -> QuestionFigures:
         point_counts=_shares([len(answer.point_words) for answer in listed]),
         probabilities=PROBABILITIES,
         point_lengths=_quantiles(
-            [w / mean for answer, mean in zip(short, means, strict=True) for w in answer.point_words],
+            [words / answer.mean_words for answer in short for words in answer.point_words], PROBABILITIES
+        ),
+        around_up_to=CLASSES,
+        around=_around(short),
+        before=_quantiles(
+            [answer.preamble_words / answer.around_words for answer in short if answer.around_words],
             PROBABILITIES,
-        ),
-        preamble=_quantiles(
-            [one.preamble_words / mean for one, mean in zip(short, means, strict=True)], PROBABILITIES
-        ),
-        postamble=_quantiles(
-            [one.postamble_words / mean for one, mean in zip(short, means, strict=True)], PROBABILITIES
         ),
         word_probabilities=WORD_PROBABILITIES,
         datasets={
@@ -87,7 +97,6 @@ def derive(folder: Path) -> QuestionFigures:
 
 def _answer(row: dict[str, str]) -> _Answer:
     return _Answer(
-        row["dataset"],
         int(row["preamble_words"]),
         int(row["postamble_words"]),
         tuple(int(words) for words in row["point_words"].split()),
@@ -139,6 +148,14 @@ def _categories(
     return found
 
 
+def _around(answers: Sequence[_Answer]) -> tuple[tuple[float, ...], ...]:
+    """Return quantiles of the words around the points, over the mean point, per class of `CLASSES`."""
+    counts = np.array([len(answer.point_words) for answer in answers])
+    around = np.array([answer.around_words / answer.mean_words for answer in answers])
+    classes = np.searchsorted(CLASSES, counts)
+    return tuple(_quantiles(around[classes == one].tolist(), PROBABILITIES) for one in range(len(CLASSES)))
+
+
 def _shares(counts: Iterable[int]) -> tuple[float, ...]:
     """Return the share of answers with 2, 3, ... `LONGEST` points."""
     cut = np.minimum(np.array(list(counts)), LONGEST)
@@ -160,14 +177,19 @@ def main() -> None:
     datasets = figures.pop("datasets")
     print("figures:")
     for name, value in figures.items():
-        print(f"  {name}: {list(value) if isinstance(value, tuple) else value}")
+        print(f"  {name}: {_flow(value)}")
     print("  datasets:")
     for dataset, categories in datasets.items():
         print(f"    {dataset}:")
         for name, category in categories.items():
             print(f"      {name}:")
             for key, value in category.items():
-                print(f"        {key}: {list(value) if isinstance(value, tuple) else value}")
+                print(f"        {key}: {_flow(value)}")
+
+
+def _flow(value: object) -> object:
+    """Return `value` as YAML writes it on one line."""
+    return [_flow(one) for one in value] if isinstance(value, tuple) else value
 
 
 if __name__ == "__main__":

@@ -45,10 +45,12 @@ class QuestionFigures:
     """Probabilities of the quantile tables below."""
     point_lengths: tuple[float, ...]
     """Words of a point over the mean of its answer's points."""
-    preamble: tuple[float, ...]
-    """Words before the first point over the mean of the points: nearly independent of how many there are."""
-    postamble: tuple[float, ...]
-    """Words after the last point, likewise."""
+    around_up_to: tuple[int, ...]
+    """Most points of the classes of answers for `around`, ascending."""
+    around: tuple[tuple[float, ...], ...]
+    """Words before the first and after the last point, together, over the mean of the points, per class."""
+    before: tuple[float, ...]
+    """Share of those that stands before the first point."""
     word_probabilities: tuple[float, ...]
     """Probabilities of the categories' `words`."""
     datasets: Mapping[str, Mapping[str, CategoryFigures]]
@@ -117,4 +119,8 @@ def _document() -> dict[str, Any]:
 
 
 def _tuples(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}
+    return {name: _tuple(value) for name, value in columns.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(one) for one in value) if isinstance(value, list) else value

@@ -90,7 +90,7 @@ def generate_questions(
         input_tokens = draw_lengths(spec.input_tokens, n, stream("input_tokens"))
     else:
         words = np.array([one.words for one in known])
-        drawn = _by_category(category, stream("input_tokens").random(n), figures.word_probabilities, words)
+        drawn = _by_class(category, stream("input_tokens").random(n), figures.word_probabilities, words)
         input_tokens = _whole(drawn * assumed.tokens_per_word)
 
     nodes = Nodes.of(np.minimum(_node_counts(spec, figures, names, category, stream("nodes")), output_tokens))
@@ -153,17 +153,20 @@ def _node_tokens(
     """
     n = len(nodes.counts)
     weight = np.interp(random.random(len(nodes)), figures.probabilities, figures.point_lengths)
+    size = np.minimum(np.searchsorted(figures.around_up_to, nodes.counts), len(figures.around) - 1)
+    around = _by_class(size, random.random(n), figures.probabilities, np.array(figures.around))
+    before = np.interp(random.random(n), figures.probabilities, figures.before)
     first = np.cumsum(nodes.counts) - nodes.counts
-    weight[first] += np.interp(random.random(n), figures.probabilities, figures.preamble)
     last = first + nodes.counts - 1
-    weight[last] += np.interp(random.random(n), figures.probabilities, figures.postamble)
+    weight[first] += around * before
+    weight[last] += around * (1 - before)
     until = np.cumsum(weight)
-    before = (until - weight)[first]
-    share = (until - before[nodes.answer]) / (until[last] - before)[nodes.answer]
+    start = (until - weight)[first]
+    share = (until - start[nodes.answer]) / (until[last] - start)[nodes.answer]
     # what is left when each node has its one token, cut where the running share falls: adds up exactly
     cuts = np.rint(share * (output_tokens - nodes.counts)[nodes.answer]).astype(np.int64)
-    before_cuts = np.where(nodes.local == 0, 0, np.roll(cuts, 1))
-    tokens: Ints = 1 + cuts - before_cuts
+    earlier = np.where(nodes.local == 0, 0, np.roll(cuts, 1))
+    tokens: Ints = 1 + cuts - earlier
     return tokens
 
 
@@ -174,11 +177,11 @@ def _choose(weights: Floats, drawn: Floats) -> Ints:
     return np.minimum(places, len(weights) - 1)  # a draw next to 1 may be rounded up to it
 
 
-def _by_category(category: Ints, drawn: Floats, probabilities: tuple[float, ...], tables: Floats) -> Floats:
-    """Invert each category's quantile table (a row of `tables`) at uniform draws, shape (n,)."""
+def _by_class(of: Ints, drawn: Floats, probabilities: tuple[float, ...], tables: Floats) -> Floats:
+    """Invert the quantile table of each one's class (a row of `tables`) at uniform draws, shape (n,)."""
     values = np.empty(len(drawn))
     for place, table in enumerate(tables):
-        rows = category == place
+        rows = of == place
         values[rows] = np.interp(drawn[rows], probabilities, table)
     return values
 
