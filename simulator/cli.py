@@ -20,7 +20,7 @@ from devices.errors import InputError, SimulatorError
 LISTS = ("policies", "devices", "models", "engines", "networks", "qoe", "scenarios", "metrics", "plots")
 """What `hetsim list` can show."""
 
-STUDIES = ("cake", "serving", "phone_sr", "energy", "kv_load", "streaming", "oasis")
+STUDIES = ("cake", "serving", "phone_sr", "energy", "kv_load", "streaming", "oasis", "plato")
 """Published tables that `hetsim reproduce` can show beside ours."""
 
 CALIBRATE_FIT, CALIBRATE_READ = "calibrate fit", "calibrate read"

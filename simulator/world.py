@@ -14,6 +14,7 @@ from devices.phones import PhoneProfile
 from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, EventLog, Streams, Table
 from simulator.metrics.summary import summarize
+from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.scenario.spec import Scenario
 from simulator.serving.build import build_service, replica_count, step_cost
 from simulator.serving.models import load_model
@@ -274,7 +275,13 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
         failed = int((records.column("status") == FAILED).sum())
         if failed:
             yield f"services.{name}: {failed} requests are longer than the whole KV cache of a replica: failed"
-        model = load_model(scenario.llm_services[name].model)
+        service = scenario.llm_services[name]
+        if name not in scenario.graph_services and not isinstance(service.policies.decoding, Autoregressive):
+            yield (
+                f"services.{name}: its requests have no dependency graphs, so that all are decoded one token after "
+                "the other, whatever policies.decoding says"
+            )
+        model = load_model(service.model)
         gpu = runtime.replicas[0].cost.gpu
         if not gpu.tdp_w:
             yield f"services.{name}: the power of {gpu.name} is not known; its energy is left out (0 J)"

@@ -28,7 +28,12 @@ from calibration.recipes.recipe import (
     undetermined,
     unit_of,
 )
+from devices.catalogue import engine_fit, load_profile
+from devices.profiles import GpuProfile
+from simulator.serving.engines import load_engine
 from simulator.serving.models import load_model
+from simulator.serving.step_cost import StepCost
+from simulator.serving.work import chunk_pairs
 
 BENCH = "anchors_llm_inference_bench_llama2-7b_vllm_1gpu.csv"
 GAP = "anchors_silicon_qwen3-32b_h100_vllm.csv"
@@ -38,10 +43,10 @@ BENCH_GPUS = {"Nvidia A100 GPU": "a100-40g-sxm", "Nvidia H100 GPU": "h100-80g-sx
 """Boards of LLM-Inference-Bench."""
 
 EAGER = "transformers-4.28"
-EAGER_DECODES_S = {"vicuna-7b": 0.0427, "vicuna-13b": 0.0582, "vicuna-33b": 0.0860}
-"""Time per token at batch 1 that the Plato paper gives for Transformers 4.28 on an A100."""
-EAGER_BYTES_PER_S = 1.38e12
-"""Rate at which such a decode reads weights, in B/s (assumed)."""
+EAGER_GPU = "a100-80g-sxm"
+EAGER_TOKENS = 128, 64
+EAGER_S = {"vicuna-7b": (0.040, 2.735), "vicuna-13b": (0.054, 3.725), "vicuna-33b": (0.100, 5.506)}
+"""Seconds that the Skeleton-of-Thought paper gives for prefilling and decoding so many tokens alone on an A100-80G."""
 
 ABOUT = {
     "h100-80g-sxm/gemm_share": "the paper says only H100, its rate suggests the PCIe board",
@@ -171,32 +176,45 @@ def cake(data: Path, shelf: Shelf) -> Found:
 
 
 def eager(data: Path, shelf: Shelf) -> Found:
-    """Fit the overheads per step and layer of Transformers to three published decode latencies."""
-    models = [load_model(name) for name in EAGER_DECODES_S]
-    table = {
-        "layers": np.array([float(model.layers) for model in models]),
-        "weight_s": np.array([model.weight_bytes() / EAGER_BYTES_PER_S for model in models]),
-    }
+    """Fit the overheads per step and layer of Transformers to three published prefills and decodes."""
+    engine = replace(load_engine(EAGER), step_overhead_s=0.0, layer_overhead_s=0.0)
+    profile = load_profile(EAGER_GPU)
+    assert isinstance(profile, GpuProfile)
+    prompt, decoded = EAGER_TOKENS
+    layers, kernels_s, measured_s = [], [], []
+    for name, (prefill_s, decode_s) in EAGER_S.items():
+        model = load_model(name)
+        cost = StepCost(model, profile, engine_fit(profile, EAGER)[0], engine)
+        layers += 2 * [float(model.layers)]
+        kernels_s += [
+            cost.step_s(prompt, pairs=chunk_pairs(0, prompt)),
+            cost.step_s(1, 1, prompt + (decoded + 1) / 2),
+        ]
+        measured_s += [prefill_s, decode_s / decoded]
+    table = {"layers": np.array(layers), "kernels_s": np.array(kernels_s)}
 
     def form(constants: Mapping[str, float], columns: Mapping[str, Array]) -> Array:
         time_s: Array = (
             constants["step_overhead_s"]
             + constants["layer_overhead_s"] * columns["layers"]
-            + columns["weight_s"]
+            + columns["kernels_s"]
         )
         return time_s
 
-    start = {"step_overhead_s": 2e-2, "layer_overhead_s": 3e-4}
-    latencies_s = np.array(list(EAGER_DECODES_S.values()))
+    start = {"step_overhead_s": 1e-2, "layer_overhead_s": 5e-4}
+    latencies_s = np.array(measured_s)
     fit = regress(form, table, latencies_s, start)
     note = (
-        "Least squares on three published decode latencies (42.7, 58.2 and 86.0 ms per token at batch 1) over weight "
-        f"reading at 1.38 TB/s; worst error {100 * fit.worst_error:.0f} %; eager mode is bound by launches, which "
-        "this additive form only imitates"
+        "Least squares on three published prefills of 128 tokens (40, 54 and 100 ms) and decodes of 64 (2.735, 3.725 "
+        "and 5.506 s) at batch 1, beside the kernels of the GPU's file; worst error "
+        f"{100 * fit.worst_error:.0f} %; eager mode is bound by launches, which this additive form only imitates"
     )
-    entries: dict[Path_, Entry] = {("values", name): fitted(fit, name, "s", "plato", note) for name in start}
-    axes = (table["layers"], "Layers", latencies_s, "Time per token (s)")
-    return Found({EAGER: entries}, {f"decode steps of {EAGER}": Fit(fit, *axes)})
+    valid = "7B to 33B models in 16 bits on one A100-80G, one sequence, prompts of 128 tokens"
+    entries: dict[Path_, Entry] = {
+        ("values", name): fitted(fit, name, "s", "sot", note, valid) for name in start
+    }
+    axes = (table["layers"], "Layers", latencies_s, "Time per step (s)")
+    return Found({EAGER: entries}, {f"steps of {EAGER}": Fit(fit, *axes)})
 
 
 def _place(engine: str, constant: str) -> tuple[str, Path_]:
@@ -239,7 +257,7 @@ def _computes(engine: str, constants: Iterable[str]) -> dict[str, tuple[str, ...
 
 RECIPES = (
     Recipe(
-        "Transformers on the Plato paper's decode latencies",
+        "Transformers on published prefills and decodes",
         {EAGER: ("values.step_overhead_s", "values.layer_overhead_s")},
         (),
         eager,

@@ -120,6 +120,15 @@ def oasis(cells: Path | None) -> Answer:
     return rows, lambda: report_oasis(rows, published=cells is None), notes(rows)
 
 
+def plato(cells: Path | None) -> Answer:
+    """Reproduce the figures of Plato and Skeleton-of-Thought."""
+    from simulator.experiments.plato_report import report_plato  # noqa: PLC0415 (slow imports)
+    from simulator.experiments.reproduce_plato import notes, reproduce_plato  # noqa: PLC0415
+
+    rows = reproduce_plato(cells)
+    return rows, lambda: report_plato(rows, published=cells is None), notes(rows)
+
+
 STUDY: dict[str, Callable[[Path | None], Answer]] = {
     "cake": cake,
     "serving": serving,
@@ -128,5 +137,6 @@ STUDY: dict[str, Callable[[Path | None], Answer]] = {
     "kv_load": kv_load,
     "streaming": streaming,
     "oasis": oasis,
+    "plato": plato,
 }
 """Studies by name."""

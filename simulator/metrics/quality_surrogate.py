@@ -10,8 +10,8 @@ proportion:
     s = gain * planned - loss * (1 - visible),   gain = 2 artanh(0.40),   loss = 2 artanh(0.90)
 
 so that Plato (planned, all seen) and Skeleton-of-Thought (planned, none seen) come out at the anchors. An answer
-without dependencies has seen all of them. What follows for Skeleton-of-Thought over autoregressive decoding, -0.78 where there
-are dependencies, is harsher than what its own authors report (not worse in about 60 % of answers).
+without dependencies has seen all of them. What follows for Skeleton-of-Thought over autoregressive decoding, -0.78
+where there are dependencies, is harsher than what its own authors report (not worse in about 60 % of answers).
 """
 
 from __future__ import annotations

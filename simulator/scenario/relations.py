@@ -10,6 +10,8 @@ from typing import Any
 from devices.catalogue import load_profile, profile_names
 from devices.document import Document, Path_
 from devices.profiles import GpuProfile
+from devices.sourced import unknown_name
+from simulator.policies.decoding import Decoding
 from simulator.scenario.references import Problem
 from simulator.scenario.shapes import fields_of
 from simulator.scenario.spec import (
@@ -77,6 +79,7 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
             yield from check_streaming(name, service, parts.devices, parts.workloads)
             continue
         yield from _parallelism(("services", name), service)
+        yield from _other_services(name, service, parts)
         device = parts.devices.get(service.gpus)
         if device is not None and _is_gpu(device):
             yield from _gpu_count(("services", name), service, device)
@@ -130,6 +133,18 @@ def _parallelism(path: Path_, service: LlmService) -> Iterator[Problem]:
         yield Problem(
             place, f"{ranks} and the {model.kv_heads} KV heads of {service.model} do not divide evenly"
         )
+
+
+def _other_services(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
+    """Services that decode a part of another one's answers must be there, and be others."""
+    decoding: Decoding = service.policies.decoding  # type: ignore[assignment]
+    known = [it for it, other in parts.services.items() if isinstance(other, LlmService) and it != name]
+    for other in decoding.services:
+        if other not in known:
+            message = (
+                unknown_name("other LLM service", other, known) if known else "there is no other LLM service"
+            )
+            yield Problem(("services", name, "policies", "decoding"), message)
 
 
 def _gpu_count(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:

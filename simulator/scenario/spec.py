@@ -125,8 +125,9 @@ class LlmService:
     block_tokens: Count = 16
     """Tokens per paged KV block."""
     prefix_cache: bool = True
-    """Share KV blocks of equal prefixes in GPU memory and keep those of finished requests. Without it nothing is
-    ever evicted: tiers hold what was stored beforehand, or written through."""
+    """Share KV blocks of equal prefixes in GPU memory and keep those of finished requests. Without it blocks are
+    shared only within an answer that is decoded in parts, and nothing is ever evicted: tiers hold what was stored
+    beforehand, or written through."""
     kv_tiers: tuple[str, ...] = ()
     """Storage devices that hold KV evicted from GPU memory, fastest first."""
     kv_write: Literal["write_back", "write_through"] = "write_back"

@@ -141,7 +141,7 @@ def build_service(
         tiers,
         policies.decoding,  # type: ignore[arg-type]
         policies.node_order,  # type: ignore[arg-type]
-        Instructions(prefix_block_tokens),
+        Instructions(prefix_block_tokens, service.prefix_cache),
         engine.request_overhead_s,
         graphs,
     )

@@ -120,7 +120,7 @@ class KvManager:
         if self.prefix_block_tokens and sequence.hash_ids:
             # The last token is always computed, to have something to sample from.
             ids = sequence.hash_ids[: (sequence.prefill_to - 1) // self.prefix_block_tokens]
-            resident = pool.resident(ids) if pool.keep else 0
+            resident = pool.resident(ids) if pool.keep or sequence.in_parts else 0
             if self.tiers.tiers:
                 segments = self.tiers.segments(ids[resident:])
                 if segments:
@@ -178,7 +178,7 @@ class KvManager:
         """Make prefix blocks from `first_block` on, within the first `tokens` tokens, available to others."""
         if not self.prefix_block_tokens or not sequence.hash_ids:
             return
-        if not self.pool.keep:  # nobody shares, yet the tiers may get a copy
+        if not (self.pool.keep or sequence.in_parts):  # nobody shares, yet the tiers may get a copy
             if self._write_through:
                 whole = sequence.hash_ids[first_block : tokens // self.prefix_block_tokens]
                 self.tiers.write(whole, self._port)

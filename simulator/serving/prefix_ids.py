@@ -24,11 +24,13 @@ Key = tuple[int, tuple[Slice, ...]]
 class Instructions:
     """Ids of a service: a counter, and the blocks of instructions that every answer may begin with."""
 
-    __slots__ = ("_ids", "block_tokens", "known")
+    __slots__ = ("_ids", "block_tokens", "known", "shared")
 
-    def __init__(self, block_tokens: int) -> None:
+    def __init__(self, block_tokens: int, shared: bool) -> None:
         self.block_tokens = block_tokens
         """Tokens per prefix block; 0: nothing is shared."""
+        self.shared = shared
+        """Whether answers share them."""
         self.known: dict[Key, int] = {}
         self._ids = count(FIRST_ID)
 
@@ -65,7 +67,7 @@ class AnswerIds:
             return list(self._question_ids[: prompt.tokens // size]) if prompt.source == QUESTION else []
         ids: list[int] = []
         block: list[Slice] = []
-        room, common = size, True
+        room, common = size, self._instructions.shared
         for source, tokens, start in (*generation.prompt, (number, generation.tokens, 0)):
             common = common and isinstance(source, str) and source != QUESTION
             left, at = tokens, start

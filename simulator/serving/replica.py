@@ -508,12 +508,12 @@ class Replica:
                 sequence.input_tokens // kv.prefix_block_tokens,
                 sequence.input_tokens + sequence.output_tokens - 1,
             )
-        kv.release(sequence)
         del self._admitted[sequence]
         self._note("finish", sequence)
         self._memory_full = False
         self.outstanding_tokens -= sequence.input_tokens + sequence.output_tokens
-        self.on_finish(sequence)
+        self.on_finish(sequence)  # may pin blocks that others go on from
+        kv.release(sequence)
 
     def _note(self, kind: str, sequence: Sequence, detail: float | str = "") -> None:
         log = self.env.log

@@ -49,6 +49,8 @@ class Sequence:
         "yields",
     )
 
+    in_parts = False
+    """Whether this is one of several generations of an answer, which share KV blocks even without a prefix cache."""
     rank: float | None = None
     """Place among the generations that wait, smallest first; None: it keeps its place."""
 
@@ -142,6 +144,8 @@ class GenerationSequence(Sequence):
     """
 
     __slots__ = ("answer", "generation", "rank", "stops")
+
+    in_parts = True
 
     def __init__(
         self,

@@ -145,11 +145,16 @@ def test_kv_is_reused_by_whole_blocks(lab):
     assert sum(row["computed_tokens"] for row in bare) == sum(row["prompt_tokens"] for row in bare)
 
 
-def test_instructions_are_shared_between_questions(lab):
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize("prefix_cache", [True, False])
+def test_a_prefix_cache_shares_instructions_between_questions_and_an_answer_needs_none(lab, prefix_cache):
     workload = lab.questions([SIX, SIX], arrivals_s=[0.0, 60.0])
-    rows = generations(lab.run(lab.scenario(workload, lab.llm(decoding="plato"))))
-    planners = [row for row in rows if row["plans"]]
-    assert [row["resident_tokens"] for row in planners] == [0, 158 // 16 * 16]
+    rows = generations(lab.run(lab.scenario(workload, lab.llm(decoding="plato", prefix_cache=prefix_cache))))
+    first, second = rows[:7], rows[7:]
+    assert second[0]["resident_tokens"] == (158 // 16 * 16 if prefix_cache else 0)
+    assert [row["resident_tokens"] for row in first[1:]] == [row["resident_tokens"] for row in second[1:]]
+    assert all(row["resident_tokens"] > 0 for row in first[1:])
+    assert bool(lab.services["chat"].replicas[0].kv.pool._references) is prefix_cache
 
 
 def test_points_share_a_prefix_only_if_told_to(lab):
