@@ -31,6 +31,9 @@ PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "stalls_by_skew": "stalls against the ratio of the fastest to the slowest phone, per policy",
         "streaming_bars": "QoE, stalls and energy per phone by component, per variant",
         "answer_gantt": "generations of one answer over time, with what each waited for, of one run",
+        "speedup_by_category": "speed-up of mean E2E over autoregressive decoding per category and policy",
+        "speedup_against_load": "the same against the load, per policy, with the load at which it stops paying",
+        "quality_against_speed": "surrogate of answer quality against the same speed-up, a point per policy",
     }
 )
 """Kind of plot -> what it shows."""

@@ -30,6 +30,9 @@ def draw(
     elif kind in graph_folder.REQUEST_FIGURES:
         study = load_study(folder, service, kind, GRAPHS)
         figure = graph_folder.REQUEST_FIGURES[kind](study, request)
+    elif kind in graph_folder.GRAPH_FIGURES:
+        study = load_study(folder, service, kind, GRAPHS)
+        figure = graph_folder.GRAPH_FIGURES[kind](study)
     elif kind in SESSION_FIGURES:
         study = load_study(folder, service, kind, "streaming")
         figure = SESSION_FIGURES[kind](study, session, window_s)

@@ -201,11 +201,16 @@ def label_of(scenario: Scenario, service: str, values: Mapping[str, str]) -> str
     for path, value in values.items():
         if named.get(path) is not None:
             words.append(described(named[path]))
-        elif re.fullmatch(r"[a-z][a-z0-9_-]*", value) and value not in ("true", "false", "null"):
-            words.append(value)
         else:
-            words.append(f"{path.rpartition('.')[2]} {value}")
+            words.append(word_of(path, value))
     return ", ".join(words)
+
+
+def word_of(path: str, value: str) -> str:
+    """Return a varied value as it stands in a name: a word alone, anything else with its key before it."""
+    if re.fullmatch(r"[a-z][a-z0-9_-]*", value) and value not in ("true", "false", "null"):
+        return value
+    return f"{path.rpartition('.')[2]} {value}"
 
 
 def described(policy: object) -> str:

@@ -38,7 +38,7 @@ ALONE = ("ttft_cdf", "latency_bars", "queue_and_kv", "tier_traffic", "energy_bar
 """Kinds that one run is enough for."""
 STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
 """Kinds that show a streaming service: see `test_streaming_viz`."""
-GRAPH_KINDS = ("answer_gantt",)
+GRAPH_KINDS = ("answer_gantt", "speedup_by_category", "speedup_against_load", "quality_against_speed")
 """Kinds that show how answers were decoded: see `test_graph_viz`."""
 
 

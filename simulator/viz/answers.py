@@ -1,0 +1,246 @@
+"""Figures of studies of how answers are decoded: speed-up by category and load, and against a surrogate of quality."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
+
+from simulator.metrics.quality_surrogate import SHIFT, WHAT
+from simulator.viz.speedup import by_factors, crossing, verdict
+from simulator.viz.style import (
+    GREY,
+    footnote,
+    legend,
+    log_axis,
+    looks,
+    panels,
+    styled,
+    ticks_at,
+    wide_spread,
+)
+
+OVER = "E2E speed-up over autoregressive (×)"
+"""Axis of the speed-up."""
+
+BASELINE = "autoregressive"
+"""Policy that all are compared with."""
+
+_WHISKER: dict[str, Any] = {
+    "fmt": "none",
+    "ecolor": "#333333",
+    "elinewidth": 0.9,
+    "capsize": 1.6,
+    "zorder": 4,
+}
+_HALO: dict[str, Any] = {"ecolor": "white", "elinewidth": 2.1, "capsize": 0.0}
+_ONE: dict[str, Any] = {"color": "#333333", "linewidth": 1.0, "zorder": 2.5}
+
+
+@styled
+def speedup_by_category(frame: pd.DataFrame, interval: str = "") -> Figure:
+    """Draw the speed-up of each policy by category, as groups of bars.
+
+    Parameters
+    ----------
+    frame
+        One row per line and category: ``line``, ``category``, ``requests``, ``speedup`` with ``..._low`` and
+        ``..._high`` (NaN where there is no interval). Groups stand in the order in which categories come first.
+    interval
+        What the intervals are, for the legend.
+    """
+    styles = looks(frame["line"])
+    groups = list(dict.fromkeys(frame["category"]))
+    width = 0.82 / len(styles)
+    figure, [[axes]] = panels(
+        1, 1, max(4.6, 0.13 * len(groups) * (len(styles) + 1.5), 0.95 * len(groups)), 2.9
+    )
+    for number, (line, look) in enumerate(styles.items()):
+        rows = frame[frame["line"] == line].set_index("category").reindex(groups)
+        places = np.arange(len(groups)) + (number - 0.5 * (len(styles) - 1)) * width
+        middle, low, high = (rows[f"speedup{end}"] for end in ("", "_low", "_high"))
+        axes.bar(places, middle, width, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.4)
+        for under in (_HALO, {}):  # also seen on a black bar
+            axes.errorbar(places, middle, [middle - low, high - middle], **_WHISKER | under)
+    axes.axhline(1.0, **_ONE)
+    counts = frame.groupby("category")["requests"].max()
+    names = [
+        "\n".join([*textwrap.wrap(group, 13, break_long_words=False), f"n = {counts[group]}"])
+        for group in groups
+    ]
+    axes.set_xticks(range(len(groups)), names)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlim(-0.55, len(groups) - 0.45)
+    axes.set_ylim(bottom=0.0)
+    axes.set_ylabel(OVER)
+    keys: list[Artist] = [look.swatch(line) for line, look in styles.items()]
+    keys.append(Line2D([], [], label=BASELINE, color=_ONE["color"], linewidth=_ONE["linewidth"]))
+    if interval and frame["speedup_low"].notna().any():
+        keys.append(
+            Line2D([], [], color="#333333", marker="|", markersize=5.0, linewidth=0.9, label=interval)
+        )
+    legend(figure, keys)
+    return figure
+
+
+@styled
+def speedup_against_load(frame: pd.DataFrame, axis: str, unit: str, interval: str = "") -> Figure:
+    """Draw the speed-up of each policy against the load, and say at which load it stops paying.
+
+    Parameters
+    ----------
+    frame
+        One row per line and load: ``line``, ``load``, ``speedup`` with ``..._low`` and ``..._high`` (NaN where there is
+        no interval).
+    axis
+        What the load is, for the axis.
+    unit
+        What stands behind a load in the legend.
+    interval
+        What the bands are, for the legend.
+    """
+    styles = looks(frame["line"])
+    figure, [[axes]] = panels(1, 1, 6.2, 3.1)
+    keys: list[Artist] = []
+    for line, look in styles.items():
+        rows = frame[frame["line"] == line].dropna(subset=["speedup"]).sort_values("load")
+        axes.plot(
+            rows["load"], rows["speedup"], color=look.colour, linestyle=look.dash, marker=look.marker,
+            markeredgecolor="white", zorder=3,
+        )  # fmt: skip
+        known = rows.dropna(subset=["speedup_low"])
+        axes.fill_between(
+            known["load"], known["speedup_low"], known["speedup_high"], color=look.colour, alpha=0.18, linewidth=0.0
+        )  # fmt: skip
+        loads, values = rows["load"].tolist(), rows["speedup"].tolist()
+        if (at := crossing(loads, values)) is not None:
+            axes.plot(
+                [at], [1.0], marker="|", markersize=11.0, markeredgewidth=2.0, color=look.colour, zorder=3.5
+            )
+        keys.append(
+            Line2D(
+                [], [], color=look.colour, linestyle=look.dash, marker=look.marker, markeredgecolor="white",
+                label=f"{line}: {verdict(loads, values, unit)}",
+            )
+        )  # fmt: skip
+    axes.axhline(1.0, **_ONE)
+    if by_factors(frame["load"].tolist()):
+        log_axis(axes, "x")
+    axes.margins(x=0.04)
+    ticks_at(axes, frame["load"])
+    if wide_spread(frame["speedup"], ratio=12.0):
+        log_axis(axes, "y")
+    else:
+        axes.set_ylim(bottom=0.0)
+    axes.set_xlabel(axis)
+    axes.set_ylabel(OVER)
+    keys.append(Line2D([], [], label=BASELINE, color=_ONE["color"], linewidth=_ONE["linewidth"]))
+    if interval and frame["speedup_low"].notna().any():
+        keys.append(Patch(color="#777777", alpha=0.3, linewidth=0.0, label=interval))
+    legend(figure, keys)
+    return figure
+
+
+@styled
+def quality_against_speed(frame: pd.DataFrame, interval: str = "") -> Figure:
+    """Draw a surrogate of the quality of each policy's answers against its speed-up, a point per policy.
+
+    Parameters
+    ----------
+    frame
+        One row per policy: ``line``; ``speedup`` and ``net_win_rate`` (-1 to 1), each with ``..._low`` and ``..._high``
+        (NaN where there is none).
+    interval
+        What the intervals of the speed-up are, for the caption.
+    """
+    styles = looks(frame["line"])
+    figure, [[axes]] = panels(1, 1, 5.4, 3.7)
+    axes.axhline(0.0, color=GREY, linewidth=1.0, zorder=1.5)
+    axes.axvline(1.0, color=GREY, linewidth=1.0, zorder=1.5)
+    for row in frame.to_dict("records"):
+        look = styles[row["line"]]
+        rates = [100.0 * row[f"net_win_rate{end}"] for end in ("", "_low", "_high")]
+        speeds = [row[f"speedup{end}"] for end in ("", "_low", "_high")]
+        axes.errorbar(
+            speeds[0], rates[0], xerr=[[speeds[0] - speeds[1]], [speeds[2] - speeds[0]]],
+            yerr=[[rates[0] - rates[1]], [rates[2] - rates[0]]], color=look.colour, marker=look.marker, markersize=7.0,
+            markeredgecolor="white", elinewidth=1.1, capsize=2.0, zorder=3,
+        )  # fmt: skip
+    axes.margins(x=0.12, y=0.14)
+    axes.set_xlabel(OVER)
+    axes.set_ylabel("Surrogate net win rate over autoregressive (%)")
+    told = f"Quality is a {WHAT}. Vertical bars: anchors moved by ±{100.0 * SHIFT:g} points."
+    if interval and frame["speedup_low"].notna().any():
+        told += f" Horizontal bars: {interval}."
+    footnote(figure, "\n".join(textwrap.wrap(told, int(figure.get_figwidth() * 15.5))))
+    _label(axes, frame)
+    return figure
+
+
+_OFFSETS = [
+    (x * far, y * far)
+    for far in (1.0, 1.6, 2.4, 3.4)
+    for x, y in ((8, 0), (-8, 0), (7, 8), (-7, 8), (7, -8), (-7, -8), (0, 11), (0, -11))
+]
+"""Where a label may stand, in points from its own; the nearest first."""
+
+
+def _label(axes: Axes, frame: pd.DataFrame) -> None:
+    """Write a name beside each point, where it hides as little as can be: no point, no other name, no bar."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # so that points have places
+    x, y = frame["speedup"], frame["net_win_rate"]
+    bars = [  # every box that is taken, from corner to corner, with what it costs to stand on it
+        (x, y, x, y, 7.0, 20),
+        (frame["speedup_low"], y, frame["speedup_high"], y, 2.0, 3),
+        (x, frame["net_win_rate_low"], x, frame["net_win_rate_high"], 2.0, 3),
+    ]
+    window = axes.get_window_extent()
+    taken: list[tuple[Bbox, int]] = []
+    for left, low, right, high, pad, cost in bars:
+        near, far = (
+            axes.transData.transform(np.column_stack([across, 100.0 * up]))
+            for across, up in ((left, low), (right, high))
+        )
+        for corner, other in zip(near, far, strict=True):
+            if np.isfinite([corner, other]).all():
+                taken.append((Bbox.from_extents(*(corner - pad), *(other + pad)), cost))
+    at_one, at_none = axes.transData.transform((1.0, 0.0))
+    taken.append((Bbox.from_extents(window.x0, at_none - 1.0, window.x1, at_none + 1.0), 1))
+    taken.append((Bbox.from_extents(at_one - 1.0, window.y0, at_one + 1.0, window.y1), 1))
+    for name, at_x, at_y in zip(frame["line"], x, 100.0 * y, strict=True):
+        text = axes.annotate(
+            name, (at_x, at_y), (0.0, 0.0), textcoords="offset points", fontsize=8.0, va="center"
+        )
+        costs = []
+        for shift in _OFFSETS:
+            box = _moved(text, shift)
+            inside = (
+                window.x0 <= box.x0 and box.x1 <= window.x1 and window.y0 <= box.y0 and box.y1 <= window.y1
+            )
+            costs.append(sum(cost for other, cost in taken if box.overlaps(other)) + (0 if inside else 1000))
+        shift = _OFFSETS[costs.index(min(costs))]
+        taken.append((_moved(text, shift), 50))
+        if abs(shift[0]) + abs(shift[1]) > 24.0:  # far from its point: a line leads there
+            axes.annotate(
+                "", (at_x, at_y), shift, textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0.0, "shrinkB": 4.0},
+            )  # fmt: skip
+
+
+def _moved(text: Annotation, shift: tuple[float, float]) -> Bbox:
+    """Put a label somewhere else, and return what it covers there."""
+    text.set_position(shift)
+    text.set_horizontalalignment("left" if shift[0] > 0.0 else "right" if shift[0] < 0.0 else "center")
+    return text.get_window_extent()
