@@ -33,7 +33,7 @@ def summarize_decoding(requests: Table, done: NDArray[np.bool_]) -> dict[str, An
 
     visible = visible_share(requests.column("edges")[done], requests.column("visible_edges")[done])
     planned = requests.column("planned")[done].astype(np.bool_)
-    answer, critical = requests.column("output_tokens")[done], requests.column("critical_tokens")[done]
+    answer, critical = requests.column("answer_tokens")[done], requests.column("critical_tokens")[done]
     return {
         "generations": mean("generations"),
         "plan_tokens": mean("plan_tokens"),

@@ -154,11 +154,12 @@ class Answer:
             if not self._missing[number]:
                 self._record(number, sequence, done=False)
 
-    def totals(self) -> tuple[str, int, int, int, int, int, int, int, int]:
+    def totals(self) -> tuple[str, int, int, int, int, int, int, int, int, int]:
         """Return the columns of `simulator.serving.service.GRAPH_COLUMNS` of this request."""
         graph, generations = self.graph, self.generations
         return (
             graph.category,
+            graph.answer_tokens,
             len(generations),
             sum(it.tokens for it in generations if it.plans),
             sum(it.tokens for it in generations),

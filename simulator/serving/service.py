@@ -24,6 +24,7 @@ COMPLETED, FAILED, UNFINISHED = 1, 2, 0
 
 GRAPH_COLUMNS = {
     "category": "text",
+    "answer_tokens": "q",
     "generations": "i",
     "plan_tokens": "q",
     "decoded_tokens": "q",
@@ -33,9 +34,10 @@ GRAPH_COLUMNS = {
     "planned": "B",
     "critical_tokens": "q",
 }
-"""Further columns of a service whose requests have dependency graphs: generations that the answer was decoded in;
-tokens decoded for planning and in all; lengths of all their prompts; dependencies, and those whose parent stood before
-the node when it was decoded; whether there was a plan; answer tokens on the longest path of the graph."""
+"""Further columns of a service whose requests have dependency graphs: tokens of the answer as the graph has it (a
+policy may make more of them, which are its ``output_tokens``); generations that the answer was decoded in; tokens
+decoded for planning and in all; lengths of all their prompts; dependencies, and those whose parent stood before the
+node when it was decoded; whether there was a plan; answer tokens on the longest path of the graph."""
 
 
 def request_schema(tiers: list[str], graphs: bool = False) -> dict[str, str]:
@@ -244,6 +246,7 @@ class _Open:
         edges = graph.edges if graph is not None else 0
         return (
             graph.category if graph is not None else "",
+            request.output_tokens,
             1,
             0,
             request.output_tokens,
