@@ -182,7 +182,8 @@ class Answer:
         it = self.generations[number]
         runtime = self._runtime(number)
         stops = sorted({tokens for tokens, _ in self._watchers[number] if tokens < it.tokens})
-        rank = self.service.node_order.key(ReadyNode(it.tokens, self._ahead[number])) if it.after else None
+        order = self.service.node_order
+        rank = order.key(ReadyNode(it.tokens, self._ahead[number])) if it.after else None
         sequence = GenerationSequence(
             self,
             number,
@@ -192,6 +193,7 @@ class Answer:
             len(runtime.tier_names),
             stops,
             rank,
+            order.ahead_of_requests,
         )
         if self.request.name:
             sequence.name = f"{self.request.name}/{number}"

@@ -147,14 +147,16 @@ class Replica:
         self._poke()
 
     def _queue(self, sequence: Sequence) -> None:
-        """Put a sequence at the end of the queue, then before generations of a larger rank."""
+        """Put a sequence at the end of the queue, a generation then before what it may pass."""
         waiting = self._waiting
-        if sequence.rank is None:
-            waiting.append(sequence)
-            return
         place = len(waiting)
-        while place and (rank := waiting[place - 1].rank) is not None and rank > sequence.rank:
-            place -= 1
+        if sequence.rank is not None:
+            while place:
+                other = waiting[place - 1]
+                passed = sequence.passes_requests if other.rank is None else other.rank > sequence.rank
+                if not passed or other.admitted_s >= 0.0:  # what was preempted comes first
+                    break
+                place -= 1
         waiting.insert(place, sequence)
 
     def stop(self) -> None:

@@ -53,6 +53,8 @@ class Sequence:
     """Whether this is one of several generations of an answer, which share KV blocks even without a prefix cache."""
     rank: float | None = None
     """Place among the generations that wait, smallest first; None: it keeps its place."""
+    passes_requests = False
+    """Whether it also goes before requests that wait for their first generation."""
 
     def __init__(
         self,
@@ -141,9 +143,11 @@ class GenerationSequence(Sequence):
         Numbers of decoded tokens at which others may start, ascending and fewer than all.
     rank
         Place among the generations that wait, smallest first; None: it keeps its place.
+    passes_requests
+        Whether it also goes before requests that wait for their first generation.
     """
 
-    __slots__ = ("answer", "generation", "rank", "stops")
+    __slots__ = ("answer", "generation", "passes_requests", "rank", "stops")
 
     in_parts = True
 
@@ -157,11 +161,13 @@ class GenerationSequence(Sequence):
         tiers: int,
         stops: list[int],
         rank: float | None,
+        passes_requests: bool,
     ) -> None:
         super().__init__(answer.request.index, 0.0, input_tokens, output_tokens, hash_ids, tiers)
         self.answer = answer
         self.generation = generation
         self.rank = rank
+        self.passes_requests = passes_requests
         self.stops = stops[::-1]
         """Stops still to come, the next one last."""
         self.stop_tokens = self.stops[-1] if stops else output_tokens

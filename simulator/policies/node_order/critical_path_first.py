@@ -13,6 +13,9 @@ from simulator.policies.registry import register
 class CriticalPathFirst:
     """The generation with the longest chain of tokens ahead goes first (the rule of list scheduling)."""
 
+    ahead_of_requests: bool = False
+    """Generations also go before requests that wait for their first one: answers begun are finished first."""
+
     def key(self, node: ReadyNode) -> float:
         """Return the tokens ahead, the most first."""
         return -node.ahead_tokens

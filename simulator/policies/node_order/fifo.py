@@ -13,6 +13,9 @@ from simulator.policies.registry import register
 class Fifo:
     """Generations keep the order in which they became ready."""
 
+    ahead_of_requests: bool = False
+    """Generations also go before requests that wait for their first one: answers begun are finished first."""
+
     def key(self, node: ReadyNode) -> float:
         """Treat all alike."""
         return 0.0

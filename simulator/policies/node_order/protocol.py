@@ -20,8 +20,13 @@ class NodeOrder(Protocol):
     """An order: a frozen dataclass, registered with ``@register("node_order", NAME)``.
 
     A generation that becomes ready goes to the end of the engine's queue and then before those generations of answers,
-    of whatever request, whose key is larger - but never before a request that waits for its first one.
+    of whatever request, whose key is larger. It passes requests that wait for their first one only where the order says
+    so, and never what was preempted.
     """
+
+    @property
+    def ahead_of_requests(self) -> bool:
+        """Whether it passes requests that wait for their first generation."""
 
     def key(self, node: ReadyNode) -> float:
         """Return what the queue is sorted by, smallest first; equal keys keep the order in which they became ready."""

@@ -13,6 +13,9 @@ from simulator.policies.registry import register
 class ShortestFirst:
     """The generation with the fewest tokens to decode goes first."""
 
+    ahead_of_requests: bool = False
+    """Generations also go before requests that wait for their first one: answers begun are finished first."""
+
     def key(self, node: ReadyNode) -> float:
         """Return the tokens to decode."""
         return node.tokens

@@ -365,3 +365,20 @@ def test_a_run_that_stops_early_records_what_is_under_way(lab):
     rows = generations(result)
     assert {row["status"] for row in rows} == {0, 1}
     assert all(row["finish_s"] == -1.0 for row in rows if not row["status"])
+
+
+def test_generations_may_go_before_requests_that_wait(lab):
+    """One place: the second question waits, or its planner comes between the first one's planner and nodes."""
+    answer = graph([20, 20], [(), (0,)])
+
+    def order_of_ends(ahead: bool) -> list[tuple[int, int]]:
+        service = lab.llm(
+            decoding="plato_no_pipeline",
+            node_order=find("node_order", "fifo")(ahead_of_requests=ahead),
+            batching=find("batching", "chunked_prefill")(max_sequences=1),
+        )
+        rows = generations(lab.run(lab.scenario(lab.questions([answer, answer]), service)))
+        return [(row["request"], row["generation"]) for row in sorted(rows, key=lambda row: row["finish_s"])]
+
+    assert order_of_ends(ahead=False) == [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2)]
+    assert order_of_ends(ahead=True) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
