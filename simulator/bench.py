@@ -99,6 +99,14 @@ def cake(requests: int) -> Scenario:
     return replace(base, workloads={"chat": prompts})
 
 
+def questions(requests: int) -> Scenario:
+    """Return questions of Vicuna-80 that Plato decodes in parts, two per second on average."""
+    return replace(
+        load(SHIPPED / "plato" / "load.yaml", [f"workloads.questions.requests={requests}"]),
+        record_intervals=False,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """What is measured."""
@@ -118,6 +126,7 @@ def cases() -> Iterator[Case]:
     yield _served("poisson, 1 replica", 20_000, poisson(1, 20_000))
     yield _served("poisson, 64 replicas", 50_000, poisson(64, 50_000))
     yield _served("cake, 16K prompts", 500, cake(500))
+    yield _served("plato, answers of 7 nodes", 2_000, questions(2_000))
     base = load(SHIPPED / "cake" / "mooncake.yaml")
     for name in ("compute_only", "cake"):
         policies = replace(base.llm_services["chat"].policies, kv_loading=find("kv_loading", name)())

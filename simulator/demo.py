@@ -2,12 +2,14 @@
 
 (a) One 16K-token prompt whose KV is stored, over bandwidths and GPUs. (b) A cluster of eight GPUs under an embedded
 synthetic workload with the statistics of the Mooncake conversation trace. (c) Phones that share one video, on synthetic
-networks with the statistics of FCC's broadband measurements, by number, policy and skew.
+networks with the statistics of FCC's broadband measurements, by number, policy and skew. (d) Questions whose answers
+are dependency graphs, decoded in parallel: one at a time, by category, and under load.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -45,6 +47,12 @@ SKEWS = (1, 2, 3, 4, 5)
 
 SKEWED_FRAMES_PER_S = 33.0
 """What the three do together (OASIS's ablation)."""
+
+DECODING = ("autoregressive", "sot", "plato", "plato_no_pipeline", "graph_oracle")
+"""Policies of part (d)."""
+
+QUESTION_RATES = ("0.5/s", "1/s", "2/s", "3/s", "4/s")
+"""Rates at which questions arrive in part (d)."""
 
 
 def single_prompt(out: Path) -> str:
@@ -137,6 +145,46 @@ def phones(out: Path, executor: Executor | None) -> str:
     return comparison_text(by_policy)
 
 
+def questions(out: Path, executor: Executor | None) -> str:
+    """Run part (d), draw its figures and return its tables."""
+    from simulator.viz import plot  # noqa: PLC0415 (slow import)
+    from simulator.viz.speedup import crossing  # noqa: PLC0415
+
+    def study(scenario: str, vary: dict[str, Sequence[object]], *overrides: str) -> Comparison:
+        return compare(
+            SHIPPED / "plato" / f"{scenario}.yaml",
+            vary,
+            overrides,
+            executor=executor,
+            out=out,
+            command=("hetsim-demo",),
+            progress=lambda line: print(line, file=sys.stderr),
+        )
+
+    policy, rate = "services.chat.policies.decoding", "workloads.questions.rate"
+    alone = study("alone", {policy: DECODING})
+    loaded = study("load", {policy: DECODING[:3], rate: QUESTION_RATES}, "workloads.questions.requests=400")
+    assert alone.folder and loaded.folder
+    for kind, folder in (
+        ("speedup_by_category", alone.folder),
+        ("quality_against_speed", alone.folder),
+        ("answer_gantt", alone.folder / "plato"),
+        ("speedup_against_load", loaded.folder),
+    ):
+        plot(folder, kind, out / f"plato-{kind.replace('_', '-')}.png")
+    mean_s = {
+        tuple(it.values.values()): it.statistics["services.chat.e2e_s.mean"].mean or math.nan
+        for it in loaded.variants
+    }
+    lines = []
+    for name in DECODING[1:3]:
+        gains = [mean_s[DECODING[0], at] / mean_s[name, at] for at in QUESTION_RATES]
+        stops = crossing([float(at.removesuffix("/s")) for at in QUESTION_RATES], gains)
+        lines.append([name, *(f"{it:.2f}" for it in gains), "-" if stops is None else f"{stops:.1f}/s"])
+    header = ["speed-up at", *QUESTION_RATES, "stops paying at"]
+    return "\n".join((comparison_text(alone), text_table(header, lines)))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration study."""
     parser = argparse.ArgumentParser(prog="python -m simulator.demo", description=__doc__)
@@ -161,6 +209,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             "    hangs on its effective bitrates, which are inferred: by them five networks carry more without it\n"
         )
         print(phones(out, executor))
+        print(
+            "\n(d) Questions of Vicuna-80 to Vicuna-13B on one A100, decoded in parts: one at a time (Transformers),\n"
+            "    then under load (vLLM): what is nearly free alone competes with others near saturation.\n"
+            "    Dependencies between the parts are assumed; quality is a surrogate\n"
+        )
+        print(questions(out, executor))
     print(f"\nplots: {', '.join(sorted(path.name for path in out.glob('*.png')))} in {out}")
     print(f"{time.perf_counter() - started:.1f} s", file=sys.stderr)
     return 0
