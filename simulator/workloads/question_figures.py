@@ -66,7 +66,8 @@ class CategoryAssumption:
     dependent: float
     """Share of nodes other than the first that need an earlier one."""
     parents: float
-    """Mean number of nodes that those need, where enough stand before them; from 1."""
+    """Mean number of nodes that those need, from 1. A little fewer come out: equal draws count once, and few nodes
+    stand before an early one."""
 
 
 @dataclass(frozen=True, slots=True)

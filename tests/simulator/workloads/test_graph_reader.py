@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -271,3 +272,11 @@ def test_stored_prompts_take_blocks_of_the_size_asked_for(make, tmp_path):
     requests = make(spec)
     assert requests.hash_block_tokens == 32
     assert requests.hash_ids.tolist() == [0, 1, 2]
+
+
+def test_the_example_of_the_documentation_is_read(source):
+    text = (Path(__file__).parents[3] / "docs" / "traces.md").read_text(encoding="utf-8")
+    requests = read_graphs(source(text.partition("```json\n")[2].partition("```")[0]))
+    assert requests.output_tokens.tolist() == [100, 115]
+    assert requests.graphs.graph(0).plan_tokens == (13, 14, 13)
+    assert requests.graphs.graph(0).parents == ((), (0,), (0, 1))
