@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from simulator.metrics.quality_surrogate import SHIFT, WHAT
+from simulator.viz.pairs import BASELINE
 from simulator.viz.speedup import by_factors, crossing, verdict
 from simulator.viz.style import (
     GREY,
+    Look,
     footnote,
     legend,
     log_axis,
@@ -32,8 +37,10 @@ from simulator.viz.style import (
 OVER = "E2E speed-up over autoregressive (×)"
 """Axis of the speed-up."""
 
-BASELINE = "autoregressive"
-"""Policy that all are compared with."""
+MOST_COLUMNS = 3
+"""Panels side by side before the next row starts."""
+
+Floats = NDArray[np.float64]
 
 _WHISKER: dict[str, Any] = {
     "fmt": "none",
@@ -53,36 +60,36 @@ def speedup_by_category(frame: pd.DataFrame, interval: str = "") -> Figure:
     Parameters
     ----------
     frame
-        One row per line and category: ``line``, ``category``, ``requests``, ``speedup`` with ``..._low`` and
-        ``..._high`` (NaN where there is no interval). Groups stand in the order in which categories come first.
+        One row per line and category: ``line``, ``others`` (a panel for each), ``category``, ``requests``, ``speedup``
+        with ``..._low`` and ``..._high`` (NaN where there is no interval). Groups stand in the order in which
+        categories come first.
     interval
         What the intervals are, for the legend.
     """
     styles = looks(frame["line"])
     groups = list(dict.fromkeys(frame["category"]))
-    width = 0.82 / len(styles)
-    figure, [[axes]] = panels(
-        1, 1, max(4.6, 0.13 * len(groups) * (len(styles) + 1.5), 0.95 * len(groups)), 2.9
-    )
-    for number, (line, look) in enumerate(styles.items()):
-        rows = frame[frame["line"] == line].set_index("category").reindex(groups)
-        places = np.arange(len(groups)) + (number - 0.5 * (len(styles) - 1)) * width
-        middle, low, high = (rows[f"speedup{end}"] for end in ("", "_low", "_high"))
-        axes.bar(places, middle, width, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.4)
-        for under in (_HALO, {}):  # also seen on a black bar
-            axes.errorbar(places, middle, [middle - low, high - middle], **_WHISKER | under)
-    axes.axhline(1.0, **_ONE)
+    others = list(dict.fromkeys(frame["others"]))
+    width = max(4.6, 0.13 * len(groups) * (len(styles) + 1.5), 0.95 * len(groups))
+    figure, grid = panels(len(others), 1, width, 2.9 if len(others) == 1 else 2.1, sharex=True, sharey=True)
+    for [axes], other in zip(grid, others, strict=True):
+        part = frame[frame["others"] == other]
+        for number, (line, look) in enumerate(styles.items()):
+            rows = part[part["line"] == line].set_index("category").reindex(groups)
+            places = np.arange(len(groups)) + (number - 0.5 * (len(styles) - 1)) * 0.82 / len(styles)
+            _bars(axes, places.tolist(), rows, 0.82 / len(styles), look)
+        axes.axhline(1.0, **_ONE)
+        axes.grid(visible=False, axis="x")
+        axes.tick_params(axis="x", length=0)
+        axes.set_title(other)
+        axes.set_ylabel(OVER if len(others) == 1 else OVER.replace(" over", "\nover"))
     counts = frame.groupby("category")["requests"].max()
     names = [
         "\n".join([*textwrap.wrap(group, 13, break_long_words=False), f"n = {counts[group]}"])
         for group in groups
     ]
     axes.set_xticks(range(len(groups)), names)
-    axes.tick_params(axis="x", length=0)
-    axes.grid(visible=False, axis="x")
     axes.set_xlim(-0.55, len(groups) - 0.45)
     axes.set_ylim(bottom=0.0)
-    axes.set_ylabel(OVER)
     keys: list[Artist] = [look.swatch(line) for line, look in styles.items()]
     keys.append(Line2D([], [], label=BASELINE, color=_ONE["color"], linewidth=_ONE["linewidth"]))
     if interval and frame["speedup_low"].notna().any():
@@ -91,6 +98,14 @@ def speedup_by_category(frame: pd.DataFrame, interval: str = "") -> Figure:
         )
     legend(figure, keys)
     return figure
+
+
+def _bars(axes: Axes, places: list[float], rows: pd.DataFrame, width: float, look: Look) -> None:
+    """Draw the bars of one line with their intervals."""
+    middle, low, high = (rows[f"speedup{end}"] for end in ("", "_low", "_high"))
+    axes.bar(places, middle, width, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.4)
+    for under in (_HALO, {}):  # so that it is also seen on a black bar
+        axes.errorbar(places, middle, [middle - low, high - middle], **_WHISKER | under)
 
 
 @styled
@@ -158,13 +173,43 @@ def quality_against_speed(frame: pd.DataFrame, interval: str = "") -> Figure:
     Parameters
     ----------
     frame
-        One row per policy: ``line``; ``speedup`` and ``net_win_rate`` (-1 to 1), each with ``..._low`` and ``..._high``
-        (NaN where there is none).
+        One row per policy: ``line``, ``others`` (a panel for each); ``speedup`` and ``net_win_rate`` (-1 to 1), each
+        with ``..._low`` and ``..._high`` (NaN where there is none).
     interval
         What the intervals of the speed-up are, for the caption.
     """
     styles = looks(frame["line"])
-    figure, [[axes]] = panels(1, 1, 5.4, 3.7)
+    others = list(dict.fromkeys(frame["others"]))
+    rows = math.ceil(len(others) / MOST_COLUMNS)
+    columns = math.ceil(len(others) / rows)
+    width, height = (5.4, 3.7) if columns == 1 else (4.4, 3.2)
+    figure, grid = panels(rows, columns, width, height, sharex=True, sharey=True)
+    cells = [axes for row in grid for axes in row]
+    for axes in cells[len(others) :]:
+        axes.remove()
+    parts = {other: frame[frame["others"] == other].reset_index(drop=True) for other in others}
+    for place, (axes, (other, part)) in enumerate(zip(cells, parts.items(), strict=False)):
+        _points(axes, part, styles)
+        axes.set_title(other)
+        axes.set_xlabel(OVER)
+        axes.set_ylabel("Surrogate net win rate\nover autoregressive (%)")
+        axes.label_outer()
+        if place + columns >= len(others):
+            axes.set_xlabel(OVER)
+            axes.tick_params(labelbottom=True)
+    cells[0].margins(x=0.14, y=0.16)
+    told = f"Quality is a {WHAT}. Vertical bars: anchors moved by ±{100.0 * SHIFT:g} points."
+    if interval and frame["speedup_low"].notna().any():
+        told += f" Horizontal bars: {interval}."
+    footnote(figure, "\n".join(textwrap.wrap(told, int(figure.get_figwidth() * 15.5))))
+    figure.draw_without_rendering()  # so that points have places
+    for axes, part in zip(cells, parts.values(), strict=False):
+        _label(axes, part)
+    return figure
+
+
+def _points(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look]) -> None:
+    """Draw the points with their intervals."""
     axes.axhline(0.0, color=GREY, linewidth=1.0, zorder=1.5)
     axes.axvline(1.0, color=GREY, linewidth=1.0, zorder=1.5)
     for row in frame.to_dict("records"):
@@ -176,15 +221,6 @@ def quality_against_speed(frame: pd.DataFrame, interval: str = "") -> Figure:
             yerr=[[rates[0] - rates[1]], [rates[2] - rates[0]]], color=look.colour, marker=look.marker, markersize=7.0,
             markeredgecolor="white", elinewidth=1.1, capsize=2.0, zorder=3,
         )  # fmt: skip
-    axes.margins(x=0.12, y=0.14)
-    axes.set_xlabel(OVER)
-    axes.set_ylabel("Surrogate net win rate over autoregressive (%)")
-    told = f"Quality is a {WHAT}. Vertical bars: anchors moved by ±{100.0 * SHIFT:g} points."
-    if interval and frame["speedup_low"].notna().any():
-        told += f" Horizontal bars: {interval}."
-    footnote(figure, "\n".join(textwrap.wrap(told, int(figure.get_figwidth() * 15.5))))
-    _label(axes, frame)
-    return figure
 
 
 _OFFSETS = [
@@ -197,9 +233,6 @@ _OFFSETS = [
 
 def _label(axes: Axes, frame: pd.DataFrame) -> None:
     """Write a name beside each point, where it hides as little as can be: no point, no other name, no bar."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()  # so that points have places
     x, y = frame["speedup"], frame["net_win_rate"]
     bars = [  # every box that is taken, from corner to corner, with what it costs to stand on it
         (x, y, x, y, 7.0, 20),
@@ -219,7 +252,8 @@ def _label(axes: Axes, frame: pd.DataFrame) -> None:
     at_one, at_none = axes.transData.transform((1.0, 0.0))
     taken.append((Bbox.from_extents(window.x0, at_none - 1.0, window.x1, at_none + 1.0), 1))
     taken.append((Bbox.from_extents(at_one - 1.0, window.y0, at_one + 1.0, window.y1), 1))
-    for name, at_x, at_y in zip(frame["line"], x, 100.0 * y, strict=True):
+    drawn = axes.transData.transform(np.column_stack([x, 100.0 * y]))
+    for number, (name, at_x, at_y) in enumerate(zip(frame["line"], x, 100.0 * y, strict=True)):
         text = axes.annotate(
             name, (at_x, at_y), (0.0, 0.0), textcoords="offset points", fontsize=8.0, va="center"
         )
@@ -229,7 +263,13 @@ def _label(axes: Axes, frame: pd.DataFrame) -> None:
             inside = (
                 window.x0 <= box.x0 and box.x1 <= window.x1 and window.y0 <= box.y0 and box.y1 <= window.y1
             )
-            costs.append(sum(cost for other, cost in taken if box.overlaps(other)) + (0 if inside else 1000))
+            away = [_distance(box, it) for it in drawn]
+            nearest = away[number] <= min(away) + 1.0  # else it would seem to belong to another point
+            costs.append(
+                (0 if nearest else 4)
+                + sum(cost for other, cost in taken if box.overlaps(other))
+                + (0 if inside else 1000)
+            )
         shift = _OFFSETS[costs.index(min(costs))]
         taken.append((_moved(text, shift), 50))
         if abs(shift[0]) + abs(shift[1]) > 24.0:  # far from its point: a line leads there
@@ -237,6 +277,12 @@ def _label(axes: Axes, frame: pd.DataFrame) -> None:
                 "", (at_x, at_y), shift, textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0.0, "shrinkB": 4.0},
             )  # fmt: skip
+
+
+def _distance(box: Bbox, point: Floats) -> float:
+    """Return how far a point is from a box."""
+    beside = np.maximum(0.0, np.maximum(box.min - point, point - box.max))
+    return float(np.hypot(*beside))
 
 
 def _moved(text: Annotation, shift: tuple[float, float]) -> Bbox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -10,25 +10,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from simulator.experiments.run_store import StoredRun
+from simulator.metrics.decoding import visible_share
+from simulator.metrics.quality_surrogate import surrogate
 from simulator.metrics.summary import COMPLETED
 from simulator.policies.decoding import Decoding
-from simulator.scenario.spec import Scenario
-from simulator.viz.answers import BASELINE, quality_against_speed, speedup_against_load, speedup_by_category
+from simulator.viz.answers import quality_against_speed, speedup_against_load, speedup_by_category
 from simulator.viz.gantt import answer_gantt, bars
-from simulator.viz.runs import Study, policy_label, word_of
-from simulator.viz.speedup import SPEEDUP, speedup
+from simulator.viz.pairs import BASELINE, LOADS, loads_of, paired
+from simulator.viz.runs import Study, policy_label
+from simulator.viz.speedup import speedup
 from simulator.viz.style import footnote
-from simulator.workloads.spec import Closed
-
-LOADS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "rate": ("Requests per second", "/s"),
-        "concurrency": ("Requests in flight", " in flight"),
-        "rate_scale": ("Arrivals, times those of the trace", "× the trace"),
-    }
-)
-"""What a load is, on an axis and behind a number, by the last key of the path that varies it."""
 
 ALL = "all"
 """Group of the requests of all categories."""
@@ -74,102 +65,13 @@ def _title(policy: str, row: pd.Series[Any], asked: pd.DataFrame) -> str:
     return f"{policy}: {', '.join(words)}"
 
 
-def _loads(scenario: Scenario, service: str) -> dict[str, float]:
-    """Return the load of a service by what it is (`LOADS`); what its workloads bring adds up."""
-    loads: dict[str, float] = {}
-    for spec in scenario.request_workloads.values():
-        if spec.service != service:
-            continue
-        arrivals = getattr(spec, "arrivals", None)
-        closed = isinstance(arrivals, Closed)
-        found = {
-            "rate": None if closed else getattr(spec, "rate", None),
-            "concurrency": arrivals.concurrency if isinstance(arrivals, Closed) else None,
-            "rate_scale": getattr(spec, "rate_scale", None),
-        }
-        for kind, value in found.items():
-            if value is not None:
-                loads[kind] = loads.get(kind, 0.0) + value
-    return loads
-
-
-def _pairs(study: Study, plot: str, x: Mapping[str, float] | None = None) -> pd.DataFrame:
-    """Return one row per request that was answered under a policy and under the baseline beside it.
-
-    Beside it is the baseline whose other varied values are the same. Requests are the same ones where workload, number
-    and replication are.
-
-    Parameters
-    ----------
-    x
-        The load of each variant by its label; None: what load there is counts as one of the other values.
-    """
-    service = study.service
-    names, others = {}, {}
-    for label, runs in study.variants.items():
-        names[label] = policy_label(runs[0].scenario, service)
-        others[label] = tuple(
-            word_of(path, value)
-            for path, value in study.values[label].items()
-            if not path.startswith(f"services.{service}.policies.decoding")
-            and not (x is not None and path.startswith("workloads.") and path.rpartition(".")[2] in LOADS)
-        )
-    lines = {label: ", ".join((names[label], *others[label])) for label in study.variants}
-    places = {label: (lines[label], 0.0 if x is None else x[label]) for label in study.variants}
-    twice = sorted({place[0] for place in places.values() if [*places.values()].count(place) > 1})
-    if twice:
-        raise study.fault(
-            f"has several variants that are alike for {plot}: {', '.join(twice)}; allowed: one of each"
-        )
-    bases = {
-        (others[label], places[label][1]): runs
-        for label, runs in study.variants.items()
-        if names[label] == BASELINE
-    }
-    tables = []
-    for label, runs in study.variants.items():
-        base = bases.get((others[label], places[label][1]))
-        if base is None or names[label] == BASELINE:
-            continue
-        merged = _answered(study, runs).merge(
-            _answered(study, base), on=["replication", "workload", "request"], suffixes=("", "_base")
-        )
-        tables.append(merged.assign(label=label, line=lines[label], load=places[label][1]))
-    if not tables:
-        found = ", ".join(dict.fromkeys(names.values()))
-        raise study.fault(
-            f"has runs under {found}; {plot} needs {BASELINE} and another policy that differ in nothing else, as with "
-            f"--vary services.{service}.policies.decoding={BASELINE},plato"
-        )
-    table = pd.concat(tables, ignore_index=True)
-    both = (table["status"] == COMPLETED) & (table["status_base"] == COMPLETED)
-    if not both.any():
-        raise study.fault(f"no request was answered under {BASELINE} and under another policy")
-    table = table.assign(own_s=table["e2e_s"], base_s=table["e2e_s_base"], left_out=~both)
-    return table
-
-
-def _answered(study: Study, runs: Sequence[StoredRun]) -> pd.DataFrame:
-    """Return the requests of all replications with their latency."""
-    tables = []
-    for run in runs:
-        rows = run.requests[run.requests["service"] == study.service]
-        tables.append(
-            rows[["request", "status"]].assign(
-                workload=rows["workload"].astype(str),
-                category=rows["category"].astype(str),
-                replication=run.manifest["replication"],
-                e2e_s=rows["finish_s"] - rows["arrival_s"],
-            )
-        )
-    return pd.concat(tables)
-
-
 def _by(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return the speed-up of each line by the values of a column."""
+    """Return the speed-up of each line by the other varied values and by those of a column."""
     rows = []
-    for (line, value), pairs in table[~table["left_out"]].groupby(["line", column], sort=False):
-        rows.append({"line": line, column: value, "requests": len(pairs), **speedup(pairs)})
+    for (line, others, value), pairs in table[~table["left_out"]].groupby(
+        ["line", "others", column], sort=False
+    ):
+        rows.append({"line": line, "others": others, column: value, "requests": len(pairs), **speedup(pairs)})
     return pd.DataFrame(rows)
 
 
@@ -188,16 +90,18 @@ def _interval(table: pd.DataFrame) -> str:
 
 
 def _speedup_by_category(study: Study) -> Figure:
-    table = _pairs(study, "speedup_by_category")
-    table["category"] = table["category"].replace("", "unknown")
-    known = sorted(set(table["category"]))
-    whole = table.assign(category=ALL) if len(known) > 1 else table[:0]
-    frame = _by(pd.concat([whole, table.sort_values("category", kind="stable")]), "category")
-    return _told(speedup_by_category(frame, _interval(table)), table)
+    table = paired(study, "speedup_by_category")
+    unnamed = table["category"] == ""
+    table.loc[unnamed, "category"] = "no category"
+    table.loc[unnamed & ~table["asked"], "category"] = table["workload"] + ", no graph"
+    asked = table[table["asked"]]
+    groups = [asked.assign(category=ALL)] if asked["category"].nunique() > 1 else []
+    groups += [rows.sort_values("category", kind="stable") for rows in (asked, table[~table["asked"]])]
+    return _told(speedup_by_category(_by(pd.concat(groups), "category"), _interval(table)), table)
 
 
 def _speedup_against_load(study: Study) -> Figure:
-    loads = {label: _loads(runs[0].scenario, study.service) for label, runs in study.variants.items()}
+    loads = {label: loads_of(runs[0].scenario, study.service) for label, runs in study.variants.items()}
     varied = [
         kind
         for kind in LOADS
@@ -210,43 +114,36 @@ def _speedup_against_load(study: Study) -> Figure:
             "workloads.NAME.arrivals.concurrency=1,8,64"
         )
     [kind] = varied
-    table = _pairs(study, "speedup_against_load", {label: it[kind] for label, it in loads.items()})
+    table = paired(study, "speedup_against_load", {label: it[kind] for label, it in loads.items()})
+    table = table[table["asked"]]
     frame = _by(table, "load")
-    if (
-        table["replication"].nunique() == 1
-    ):  # under load, requests that follow one another are not independent
+    frame["line"] = [
+        ", ".join(filter(None, names)) for names in zip(frame["line"], frame["others"], strict=True)
+    ]
+    if table["replication"].nunique() == 1:
+        # under load, requests that follow one another are not independent
         frame[["speedup_low", "speedup_high"]] = np.nan
     return _told(speedup_against_load(frame, *LOADS[kind], _interval(table)), table)
 
 
 def _quality_against_speed(study: Study) -> Figure:
-    table = _pairs(study, "quality_against_speed")
-    rows = _by(table.assign(whole=ALL), "whole").set_index("line")
+    table = paired(study, "quality_against_speed")
+    table = table[table["asked"]]
     points: list[dict[str, Any]] = []
-    for label, line in dict(zip(table["label"], table["line"], strict=True)).items():
-        if line in rows.index:
-            points.append(
-                {"line": line, **_quality(study, label), **{it: rows.at[line, it] for it in SPEEDUP}}
-            )
-    points.append({"line": BASELINE, "speedup": 1.0, "net_win_rate": 0.0})  # by definition
+    for (line, others), pairs in table[~table["left_out"]].groupby(["line", "others"], sort=False):
+        share = visible_share(pairs["edges"].to_numpy(), pairs["visible_edges"].to_numpy())
+        rate = surrogate(share, pairs["planned"].to_numpy(dtype=bool))
+        points.append(
+            {
+                "line": line, "others": others, "net_win_rate": rate["net_win_rate_over_ar"],
+                "net_win_rate_low": rate["low"], "net_win_rate_high": rate["high"], **speedup(pairs),
+            }
+        )  # fmt: skip
+    for others in dict.fromkeys(
+        point["others"] for point in points
+    ):  # the baseline is where it is by definition
+        points.append({"line": BASELINE, "others": others, "speedup": 1.0, "net_win_rate": 0.0})
     return _told(quality_against_speed(pd.DataFrame(points), _interval(table)), table)
-
-
-_QUALITY: Final[Mapping[str, str]] = {
-    "net_win_rate": "net_win_rate_over_ar",
-    "net_win_rate_low": "low",
-    "net_win_rate_high": "high",
-}
-
-
-def _quality(study: Study, label: str) -> dict[str, float]:
-    """Return the surrogate of a variant: the mean of its replications."""
-    found = [one["decoding"]["quality_surrogate"] for one in study.summaries(label)]
-    known = [one for one in found if one["net_win_rate_over_ar"] is not None]
-    return {
-        column: float(np.mean([one[key] for one in known])) if known else np.nan
-        for column, key in _QUALITY.items()
-    }
 
 
 REQUEST_FIGURES: Final[Mapping[str, Callable[[Study, int | None], Figure]]] = MappingProxyType(

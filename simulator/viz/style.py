@@ -169,7 +169,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     policy = {name: next((part for part in name.split(", ") if part in KNOWN), "") for name in order}
     taken = {KNOWN[known].colour for known in policy.values() if known}
     free = [colour for colour in COLOURS.values() if colour not in taken] or list(COLOURS.values())
-    used: dict[str, int] = {}
+    used = {name: 0 for name in order if name in KNOWN}  # a variant beside its policy is not drawn like it
     given: dict[str, Look] = {}
     for name in order:
         known = policy[name]
