@@ -24,9 +24,10 @@ class CategoryFigures:
     words: tuple[float, ...]
     """Quantiles of a question's words."""
     listed: int
-    """Answers with at least two points, of all models together, that `point_counts` stands on."""
+    """Answers with as many points as are counted, of all models together, that `point_counts` stands on."""
     point_counts: tuple[float, ...]
-    """Share of those with 2, 3, ... points; empty: no answers to this set are known, and those of all sets stand in."""
+    """Share of those with `QuestionFigures.fewest` points, one more, and so on; empty: no answers to this set are
+    known, and those of all sets stand in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,15 @@ class QuestionFigures:
     answers: int
     """Answers looked at."""
     listed: int
-    """Those with at least two points, which the following stand on."""
-    longest: int
-    """Most points counted; answers with more count as having this many, and do not count for lengths."""
+    """Those with 3 to 10 points, which the following stand on."""
+    fewest: int
+    """Fewest points counted."""
     point_counts: tuple[float, ...]
-    """Share of answers with 2, 3, ... `longest` points."""
+    """Share of answers with `fewest` points, one more, and so on."""
     probabilities: tuple[float, ...]
     """Probabilities of the quantile tables below."""
     point_lengths: tuple[float, ...]
     """Words of a point over the mean of its answer's points."""
-    around_up_to: tuple[int, ...]
-    """Most points of the classes of answers for `around`, ascending."""
-    around: tuple[tuple[float, ...], ...]
-    """Words before the first and after the last point, together, over the mean of the points, per class."""
-    before: tuple[float, ...]
-    """Share of those that stands before the first point."""
     word_probabilities: tuple[float, ...]
     """Probabilities of the categories' `words`."""
     datasets: Mapping[str, Mapping[str, CategoryFigures]]

@@ -139,27 +139,17 @@ def _node_counts(
     for place, name in enumerate(names):
         rows = category == place
         shares = figures.datasets[spec.dataset][name].point_counts or figures.point_counts
-        counts[rows] = 2 + _choose(np.array(shares), drawn[rows])
+        counts[rows] = figures.fewest + _choose(np.array(shares), drawn[rows])
     return counts
 
 
 def _node_tokens(
     figures: QuestionFigures, nodes: Nodes, output_tokens: Ints, random: np.random.Generator
 ) -> Ints:
-    """Share the tokens of each answer out among its nodes, at least one to each.
-
-    A node weighs as much as a point of a real answer; the text before the points belongs to the first node, that after
-    them to the last.
-    """
-    n = len(nodes.counts)
+    """Share the tokens of each answer out among its nodes as points of real answers do, at least one to each."""
     weight = np.interp(random.random(len(nodes)), figures.probabilities, figures.point_lengths)
-    size = np.minimum(np.searchsorted(figures.around_up_to, nodes.counts), len(figures.around) - 1)
-    around = _by_class(size, random.random(n), figures.probabilities, np.array(figures.around))
-    before = np.interp(random.random(n), figures.probabilities, figures.before)
     first = np.cumsum(nodes.counts) - nodes.counts
     last = first + nodes.counts - 1
-    weight[first] += around * before
-    weight[last] += around * (1 - before)
     until = np.cumsum(weight)
     start = (until - weight)[first]
     share = (until - start[nodes.answer]) / (until[last] - start)[nodes.answer]
