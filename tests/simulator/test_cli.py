@@ -324,9 +324,9 @@ def test_reproduce_predicts_given_cells(scenario: Path, capsys: pytest.CaptureFi
 
 
 def test_a_study_that_is_not_there_names_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", "plato"]) == 2
+    assert main(["reproduce", "platypus"]) == 2
     err = capsys.readouterr().err
-    assert "not part of this version" in err and "cake" in err
+    assert "not part of this version" in err and "cake" in err and "plato" in err
 
 
 @pytest.mark.parametrize(

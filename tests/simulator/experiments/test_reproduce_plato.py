@@ -52,7 +52,9 @@ def test_kv_reuse_saves_what_is_published(figures):
     assert the(figures, "with KV reuse")[0].met
 
 
-@pytest.mark.xfail(strict=True, reason="the first plan entry of 12 tokens alone is 3 to 4 % of an answer of 320")
+@pytest.mark.xfail(
+    strict=True, reason="the first plan entry of 12 tokens alone is 3 to 4 % of an answer of 320"
+)
 def test_a_chain_costs_at_most_2_percent(figures):
     assert the(figures, "chain: latency")[0].met
 
@@ -73,7 +75,9 @@ def test_normal_and_skeleton_prefills(figures):
     assert the(figures, "tokens, skeleton")[0].met
 
 
-@pytest.mark.xfail(strict=True, reason="what the published range of 197 to 312 counts is not said; ours lie beside it")
+@pytest.mark.xfail(
+    strict=True, reason="what the published range of 197 to 312 counts is not said; ours lie beside it"
+)
 def test_prefills_of_points(figures):
     assert all(it.met for it in the(figures, "tokens, points"))
 
@@ -147,6 +151,8 @@ def test_bad_cells_are_refused_by_line(tmp_path: Path, row: str, message: str) -
 def test_every_category_and_policy_can_be_asked(tmp_path: Path) -> None:
     names = [*categories_of("vicuna-80"), *categories_of("wizardlm-218"), "vicuna-80", "wizardlm-218"]
     cells: list[dict[str, Any]] = read(
-        write(tmp_path / "cells.csv", *(f"{name},vicuna-7b,{policy},1" for name in names for policy in POLICIES))
+        write(
+            tmp_path / "cells.csv", *(f"{name},vicuna-7b,{policy},1" for name in names for policy in POLICIES)
+        )
     )
     assert len(cells) == len(names) * len(POLICIES)
