@@ -6,6 +6,7 @@ length of the skeleton's prompt less that of a question.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +28,7 @@ from simulator.policies.decoding.sot import SkeletonOfThought
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmService, Scenario
 from simulator.workloads.questions import categories_of
-from simulator.workloads.spec import AtOnce, Chain, Synthetic
+from simulator.workloads.spec import AtOnce, ByCategory, Chain, Synthetic
 from simulator.world import simulate
 
 SUITABLE = ("generic", "knowledge", "common-sense", "roleplay", "counterfactual")
@@ -141,6 +142,15 @@ def targets() -> Iterator[Target]:
         ours = speedup(best, find("decoding", name)())
         label = f"{name} over AR, best category ({where})"
         yield Target(label, ours, 0.95 * published, 1.05 * published, f"{published} +-5 %")
+    for density in (0.75, 1.25):
+        other = replace(best, graph=ByCategory(density=density))
+        ours = speedup(other, find("decoding", "plato")())
+        yield Target(
+            f"plato, the same with {density:g} times as many dependent nodes", ours, 0.0, math.inf, "-"
+        )
+    ideal = decoded(best, find("decoding", "plato")()).requests["chat"]
+    bound = float((ideal.column("answer_tokens") / ideal.column("critical_tokens")).mean())
+    yield Target("the same: ideal bound, answer over critical-path tokens", bound, 0.0, math.inf, "-")
     own = prefill_tokens(best, "autoregressive")
     reused, anew = (prefill_tokens(best, name) - own for name in ("plato", "plato_no_kv_reuse"))
     yield Target("prefill beyond AR's: with KV reuse over without", reused / anew, 0.20, 0.30, "0.25 +-20 %")
