@@ -65,6 +65,24 @@ class Run:
         frame["tpot_s"] = (frame["e2e_s"] - frame["ttft_s"]) / later
         return frame.sort_values("arrival_s", kind="stable", ignore_index=True)
 
+    def generations(self, service: str | None = None) -> pandas.DataFrame:
+        """Return one row per generation of answers that were decoded in parts.
+
+        Parameters
+        ----------
+        service
+            Only this service's answers; None: all, with a column ``service``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns of `simulator.serving.answer.GENERATIONS`; times that did not happen are NaN.
+        """
+        frame = _frame(self.result.generations, service)
+        times = ["admitted_s", "first_token_s", "finish_s"]
+        frame[times] = frame[times].where(frame[times] >= 0.0)
+        return frame
+
     def viewers(self, service: str | None = None) -> pandas.DataFrame:
         """Return one row per session and phone of streaming services: QoE, stalls, bitrate, energy by component.
 
