@@ -56,6 +56,6 @@ def test_a_notebook_sees_generations() -> None:
     assert (generations["ready_s"] <= generations["admitted_s"]).all()
 
 
-def test_the_table_says_what_is_a_surrogate(capsys) -> None:
-    assert main(["run", ALONE, *FEW, "--quiet"]) == 0
+def test_the_table_says_what_is_a_surrogate(tmp_path: Path, capsys) -> None:
+    assert main(["run", ALONE, *FEW, "--quiet", "--out", str(tmp_path)]) == 0
     assert "Quality is a surrogate" in capsys.readouterr().out
