@@ -17,7 +17,7 @@ def visible_share(edges: NDArray[np.int64], visible: NDArray[np.int64]) -> NDArr
 
 
 def summarize_decoding(requests: Table, done: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the figures of the answered requests of a service whose requests have graphs.
+    """Return the figures of those answered requests of a service that have graphs.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ def summarize_decoding(requests: Table, done: NDArray[np.bool_]) -> dict[str, An
     done
         Shape (n,). Which of them were answered.
     """
+
+    done = done & (requests.column("answer_tokens") > 0)
 
     def mean(column: str) -> float | None:
         values = requests.column(column)[done]

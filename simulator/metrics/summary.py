@@ -14,7 +14,7 @@ Hit rate of a tier
 Busy share
     GPU time in engine steps over GPU time in all.
 
-Of an LLM service whose questions have dependency graphs, in means over its answered requests (``decoding``):
+Of an LLM service whose questions have dependency graphs, in means over those that were answered (``decoding``):
 
 Generations, plan tokens, decoded tokens
     Sequences that an answer was decoded in; tokens decoded for planning, and in all.

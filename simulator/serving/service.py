@@ -35,7 +35,7 @@ GRAPH_COLUMNS = {
     "critical_tokens": "q",
 }
 """Further columns of a service whose requests have dependency graphs: tokens of the answer as the graph has it (a
-policy may make more of them, which are its ``output_tokens``); generations that the answer was decoded in; tokens
+policy may make more of them, which are its ``output_tokens``; 0: this request has no graph); generations that the answer was decoded in; tokens
 decoded for planning and in all; lengths of all their prompts; dependencies, and those whose parent stood before the
 node when it was decoded; whether there was a plan; answer tokens on the longest path of the graph."""
 
@@ -246,7 +246,7 @@ class _Open:
         edges = graph.edges if graph is not None else 0
         return (
             graph.category if graph is not None else "",
-            request.output_tokens,
+            graph.answer_tokens if graph is not None else 0,
             1,
             0,
             request.output_tokens,
@@ -254,7 +254,7 @@ class _Open:
             edges,
             edges,
             False,
-            graph.critical_tokens if graph is not None else request.output_tokens,
+            graph.critical_tokens if graph is not None else 0,
         )
 
 

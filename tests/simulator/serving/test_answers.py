@@ -346,6 +346,8 @@ def test_requests_without_a_graph_and_with_one_share_a_service(lab):
     assert (table.column("planned")[plain] == 0).all()
     summary = result.summary()["services"]["chat"]
     assert summary["requests"]["completed"] == 23
+    assert summary["decoding"]["generations"] == 7  # of those that have graphs
+    assert (table.column("answer_tokens")[plain] == 0).all()
     assert "surrogate" in summary["decoding"]["quality_surrogate"]["what"]
 
 
