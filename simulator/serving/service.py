@@ -35,9 +35,10 @@ GRAPH_COLUMNS = {
     "critical_tokens": "q",
 }
 """Further columns of a service whose requests have dependency graphs: tokens of the answer as the graph has it (a
-policy may make more of them, which are its ``output_tokens``; 0: this request has no graph); generations that the answer was decoded in; tokens
-decoded for planning and in all; lengths of all their prompts; dependencies, and those whose parent stood before the
-node when it was decoded; whether there was a plan; answer tokens on the longest path of the graph."""
+policy may make more of them, which are its ``output_tokens``; 0: this request has no graph); generations that the
+answer was decoded in; tokens decoded for planning and in all; lengths of all their prompts; dependencies, and those
+whose parent stood before the node when it was decoded; whether there was a plan; answer tokens on the longest path of
+the graph."""
 
 
 def request_schema(tiers: list[str], graphs: bool = False) -> dict[str, str]:
