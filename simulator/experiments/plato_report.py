@@ -27,8 +27,9 @@ from simulator.metrics.quality_surrogate import WHAT
 from simulator.policies.decoding.sot import SkeletonOfThought
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmService, Scenario
+from simulator.workloads.graph_shapes import ByCategory, Chain
 from simulator.workloads.questions import categories_of
-from simulator.workloads.spec import AtOnce, ByCategory, Chain, Synthetic
+from simulator.workloads.spec import AtOnce, Synthetic
 from simulator.world import simulate
 
 SUITABLE = ("generic", "knowledge", "common-sense", "roleplay", "counterfactual")

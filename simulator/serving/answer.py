@@ -13,8 +13,9 @@ from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
 
 if TYPE_CHECKING:
+    from simulator.serving.feed import Feed
     from simulator.serving.replica import Replica
-    from simulator.serving.service import Feed, ServiceRuntime
+    from simulator.serving.service import ServiceRuntime
 
 GENERATIONS = {
     "request": "q",

@@ -14,6 +14,7 @@ from simulator.streaming.video import ladder_faults
 from simulator.workloads.embedded import generate_sessions, mooncake_conversation
 from simulator.workloads.generators import generate
 from simulator.workloads.graph_reader import read_graphs
+from simulator.workloads.graph_shapes import ByCategory
 from simulator.workloads.lengths import length_faults
 from simulator.workloads.questions import categories_of, generate_questions
 from simulator.workloads.readers import read_azure, read_csv, read_mooncake, read_sharegpt
@@ -22,7 +23,6 @@ from simulator.workloads.sources import SourceFile, nearest
 from simulator.workloads.spec import (
     AtOnce,
     AzureTrace,
-    ByCategory,
     Closed,
     CsvTrace,
     Gamma,

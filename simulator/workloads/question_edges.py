@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.workloads.spec import ByCategory, Chain, GraphShape, Independent, Layered, Star, Tree
+from simulator.workloads.graph_shapes import ByCategory, Chain, GraphShape, Independent, Layered, Star, Tree
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

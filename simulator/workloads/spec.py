@@ -7,7 +7,7 @@ video to be played. The key ``trace`` tells which.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from devices.quantity import (
@@ -20,6 +20,7 @@ from devices.quantity import (
     Tagged,
     Variation,
 )
+from simulator.workloads.graph_shapes import ByCategory, GraphShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,67 +284,6 @@ class GraphTrace(_Common):
     """Arrivals come this many times as fast."""
 
 
-@dataclass(frozen=True, slots=True)
-class ByCategory:
-    """Dependencies at random, by the category of the question (assumed, see docs/calibration.md)."""
-
-    shape: Literal["by_category"] = "by_category"
-    """Shape of the graphs."""
-    density: float = 1.0
-    """Factor on the categories' share of dependent nodes, which is cut at 1; from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """Each node needs the one before."""
-
-    shape: Literal["chain"] = "chain"
-    """Shape of the graphs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Star:
-    """All nodes need the first one and nothing else."""
-
-    shape: Literal["star"] = "star"
-    """Shape of the graphs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Independent:
-    """No node needs another."""
-
-    shape: Literal["independent"] = "independent"
-    """Shape of the graphs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """Node i needs node (i - 1) // fanout: a full tree."""
-
-    shape: Literal["tree"] = "tree"
-    """Shape of the graphs."""
-    fanout: Count = 2
-    """Children of a node."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layered:
-    """Layers of nodes; a node needs each node of the layer before with a given probability, and at least one."""
-
-    layers: Count
-    """Layers, over which the nodes are spread evenly."""
-    probability: Ratio = 0.5
-    """Probability of each dependency between neighbouring layers."""
-    shape: Literal["layered"] = "layered"
-    """Shape of the graphs."""
-
-
-GraphShape = Annotated[
-    ByCategory | Chain | Star | Independent | Tree | Layered, Tagged("shape", shorthand=True)
-]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions(_Common):
     """Generated questions of benchmark sets whose answers are dependency graphs.
@@ -358,7 +298,7 @@ class Questions(_Common):
     """Whose categories, weighted by their number of questions."""
     categories: tuple[str, ...] = ()
     """Only these categories; empty: all of the set."""
-    graph: GraphShape = ByCategory()
+    graph: GraphShape = field(default_factory=ByCategory)
     """Which nodes need which."""
     nodes: Lengths | None = None
     """Nodes per answer; None: as the points of real answers of the category."""

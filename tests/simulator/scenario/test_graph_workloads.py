@@ -6,7 +6,8 @@ import pytest
 
 from devices.errors import InputError
 from simulator.scenario import load_text
-from simulator.workloads.spec import ByCategory, Chain, GraphTrace, Layered, LogNormal, Questions, Tree
+from simulator.workloads.graph_shapes import ByCategory, Chain, Layered, Tree
+from simulator.workloads.spec import GraphTrace, LogNormal, Questions
 
 BASE = """\
 version: 1
