@@ -384,3 +384,66 @@ def test_generations_may_go_before_requests_that_wait(lab):
 
     assert order_of_ends(ahead=False) == [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2)]
     assert order_of_ends(ahead=True) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+def anything(lab: Any, seed: int) -> Any:
+    """Answers in parts among plain requests, with tiers, little memory, several replicas, any policies."""
+    rng = random.Random(seed)
+    answers = [lab.random_graph(rng, longest=120) for _ in range(15)]
+    names = rng.choice([(), ("disk",), ("dram", "disk")])
+    profiles = {"dram": "dram-pcie4", "disk": "nvme-gen4"}
+    stored = Stored(rng.choice(names), share=rng.choice([0.5, 1.0])) if names and rng.random() < 0.7 else None
+    block = rng.choice([16, 64])
+    workloads = {
+        "asked": lab.questions(
+            answers,
+            arrivals_s=sorted(rng.random() for _ in answers),
+            prompt_tokens=rng.choice([5, 300, 900]),
+            stored=stored,
+            hash_block_tokens=block,
+        ),
+        "chat": lab.trace(
+            [(0.1 * i, rng.randint(1, 700), rng.randint(1, 200)) for i in range(rng.choice([1, 15]))],
+            hash_block_tokens=block,
+        ),
+    }
+    service = lab.llm(
+        rng.choice(["compute_only", "io_only", "cake", "cake_with_fallback", "layerwise"]),
+        decoding=rng.choice(["sot", "apar_fork", *RESPECTFUL]),
+        node_order=find("node_order", rng.choice(["fifo", "critical_path_first", "shortest_first"]))(
+            ahead_of_requests=rng.random() < 0.5
+        ),
+        batching=find("batching", "chunked_prefill")(max_sequences=rng.choice([None, 3])),
+        kv_tiers=names,
+        kv_write=rng.choice(["write_back", "write_through"]),
+        prefix_cache=rng.random() < 0.7,
+        replicas=rng.choice([1, 2]),
+    )
+    return lab.scenario(
+        workloads,
+        service,
+        memory=rng.choice([18.6e9, 19.5e9, None]),
+        tiers={name: DeviceSpec(profiles[name], capacity=rng.choice([1e9, 50e9])) for name in names},
+        horizon=rng.choice([None, None, 2.0]),
+    )
+
+
+@pytest.mark.usefixtures("guarded")
+def test_anything_goes_together(lab):
+    preemptions = loaded = 0
+    for seed in range(150):
+        scenario = anything(lab, seed)
+        columns = lab.columns(lab.run(scenario))
+        preemptions += int(columns["preemptions"].sum())
+        loaded += sum(int(columns[name].sum()) for name in columns if name.startswith("loaded_"))
+        if scenario.horizon is not None:
+            continue
+        assert set(columns["status"]) <= {COMPLETED, FAILED}
+        for replica in lab.services["chat"].replicas:
+            assert replica.kv.pool.private_blocks == 0
+            assert not replica.kv._pinned
+            assert len(replica.kv.pool._idle) == len(replica.kv.pool._references)
+            assert not (replica._waiting or replica._admitted or replica._arrived)
+            assert replica.outstanding_tokens == 0
+    assert preemptions > 20
+    assert loaded > 1000
