@@ -114,6 +114,14 @@ def parser() -> argparse.ArgumentParser:
     )
     _study_options(compare)
 
+    _sweep_options(
+        add(
+            "sweep",
+            "sweep:sweep",
+            "every run of a design over a scenario's values; goes on where it was stopped",
+        )
+    )
+
     validate = add("validate", "files:validate", "check scenario files")
     validate.add_argument("files", metavar="FILE", nargs="+", help="scenario file or name")
     _set_option(validate)
@@ -314,12 +322,30 @@ def _read_options(command: argparse.ArgumentParser) -> None:
     _quiet_option(command)
 
 
+def _sweep_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("sweep", metavar="SWEEP", help="sweep file (docs/sweeps.md)")
+    command.add_argument(
+        "--dry-run", action="store_true", help="count the runs and estimate the time, then stop"
+    )
+    command.add_argument("--fresh", action="store_true", help="forget what has been done before")
+    command.add_argument(
+        "--shard", metavar="k/N", default="1/1", help="only every N-th run, from the k-th on"
+    )
+    command.add_argument("--replications", metavar="N", type=_positive, help="instead of the file's")
+    _set_option(command)
+    _execution_options(command)
+
+
 def _study_options(command: argparse.ArgumentParser) -> None:
     _set_option(command)
     command.add_argument("--seed", metavar="N", type=_natural, help="root of every random stream")
     command.add_argument(
         "--replications", metavar="N", type=_positive, default=1, help="independent repetitions (default 1)"
     )
+    _execution_options(command)
+
+
+def _execution_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", metavar="N", type=_positive, default=1, help="processes (default 1)")
     command.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("runs"), help="where run folders go (default runs/)"

@@ -1,0 +1,246 @@
+"""The sweep file: which paths of a scenario take which values, by which design."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from devices.document import Document, read_document
+from devices.errors import Fault, InputError
+from devices.quantity import Count, NonNegativeCount
+from simulator.scenario.validation import validate
+
+MOST_RUNS = 10_000_000
+"""A design with more runs is taken for a slip."""
+
+_NUMBER_AND_UNIT = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(\D.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a sweep file says beside its axes."""
+
+    version: Literal[1]
+    """Version of the file format."""
+    name: str
+    """Name of the sweep; it becomes part of the folder's name."""
+    base: str
+    """Scenario file, relative to the sweep file's folder."""
+    design: Literal["grid", "zip", "latin_hypercube", "sobol"] = "grid"
+    """How values of the axes are combined."""
+    replications: Count = 1
+    """Independent repetitions of each point."""
+    samples: Count | None = None
+    """Points of a design that samples."""
+    seed: NonNegativeCount = 0
+    """Seed of a design that samples; the scenario has its own for what is simulated."""
+    set: tuple[str, ...] = ()
+    """``PATH=VALUE`` texts that hold for every run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An axis that is sampled: numbers from `low` to `high` of one unit."""
+
+    low: float
+    """Lowest value."""
+    high: float
+    """Highest value, above `low`."""
+    unit: str = ""
+    """Unit that follows the number."""
+    log: bool = False
+    """Even in the logarithm instead of in the value."""
+    whole: bool = False
+    """Whole numbers only."""
+
+    def at(self, share: float) -> str:
+        """Return the value at a share from 0 to 1 of the way, as YAML text."""
+        if self.log:
+            value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
+        else:
+            value = self.low + share * (self.high - self.low)
+        number = str(round(value)) if self.whole else f"{value:.6g}"
+        return f"{number} {self.unit}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep: its base and the points of its design."""
+
+    path: Path
+    """The sweep file."""
+    name: str
+    """Name of the sweep."""
+    base: Path
+    """The scenario file."""
+    overrides: tuple[str, ...]
+    """``PATH=VALUE`` texts that hold for every run."""
+    replications: int
+    """Independent repetitions of each point."""
+    axes: tuple[str, ...]
+    """Paths that vary."""
+    points: Sequence[Mapping[str, str]] = field(repr=False)
+    """YAML text by path, per point, in the order of the design."""
+
+
+def load_sweep(path: Path, overrides: Sequence[str] = (), replications: int | None = None) -> Sweep:
+    """Read a sweep file and lay out its design.
+
+    Parameters
+    ----------
+    path
+        The file.
+    overrides
+        ``PATH=VALUE`` texts that come after the file's own.
+    replications
+        Instead of the file's; None: the file's.
+
+    Raises
+    ------
+    InputError
+        With every fault of the file; those of the scenarios that it makes are found when they are loaded.
+    """
+    document = read_document(path)
+    data = document.data if isinstance(document.data, dict) else {}
+    head_data = {key: value for key, value in data.items() if key != "axes"}
+    whole = document.replaced((), head_data, str(path)) if data else document
+    head, faults = validate(_Head, whole)
+    faults = [*faults]
+    axes = _axes(document, data.get("axes"), faults)
+    if isinstance(head, _Head):
+        faults += _misfits(document, head, axes)
+    if faults:
+        raise InputError(faults)
+    assert isinstance(head, _Head)
+    points = _points(head, axes)
+    return Sweep(
+        path,
+        head.name,
+        path.parent / head.base,
+        (*head.set, *overrides),
+        replications or head.replications,
+        tuple(axes),
+        points,
+    )
+
+
+def _axes(document: Document, written: Any, faults: list[Fault]) -> dict[str, list[str] | Span]:
+    """Return the axes by path; what is wrong with them goes into `faults`."""
+    if not isinstance(written, dict) or not written:
+        faults.append(
+            document.fault(("axes",) if written is not None else (), "axes: a mapping of paths is needed")
+        )
+        return {}
+    axes: dict[str, list[str] | Span] = {}
+    for path, values in written.items():
+        if isinstance(values, list) and values:
+            texts = [value.strip() if isinstance(value, str) else json.dumps(value) for value in values]
+            repeated = [text for text in dict.fromkeys(texts) if texts.count(text) > 1]
+            faults += [
+                document.fault(("axes", path), f"{text} stands there more than once") for text in repeated
+            ]
+            axes[path] = texts
+        elif isinstance(values, dict):
+            span = _span(document, ("axes", path), values, faults)
+            if span is not None:
+                axes[path] = span
+        else:
+            message = "is neither a list of values nor a mapping with low and high"
+            faults.append(document.fault(("axes", path), message))
+    return axes
+
+
+def _span(
+    document: Document, place: tuple[str, str], values: Mapping[str, Any], faults: list[Fault]
+) -> Span | None:
+    wrong = [
+        f"unknown key {key!r}; allowed: low, high, scale, whole" for key in values if key not in _SPAN_KEYS
+    ]
+    ends: list[float] = []
+    units: list[str] = []
+    for name in ("low", "high"):
+        match = _NUMBER_AND_UNIT.fullmatch(str(values.get(name, "")))
+        if match is None or isinstance(values.get(name), bool):
+            wrong.append(f"{name} is {values.get(name)!r}; allowed: a number and, where it has one, its unit")
+        else:
+            ends.append(float(match[1]))
+            units.append((match[2] or "").strip())
+    scale, whole = values.get("scale", "linear"), values.get("whole", False)
+    if scale not in ("linear", "log"):
+        wrong.append(f"scale is {scale!r}; allowed: linear, log")
+    if not isinstance(whole, bool):
+        wrong.append(f"whole is {whole!r}; allowed: true, false")
+    if len(ends) == 2:
+        if units[0] != units[1]:
+            wrong.append(f"low and high have different units ({units[0] or 'none'}, {units[1] or 'none'})")
+        if not ends[0] < ends[1]:
+            wrong.append(f"low ({ends[0]:g}) is not below high ({ends[1]:g})")
+        if scale == "log" and ends[0] <= 0.0:
+            wrong.append(f"low is {ends[0]:g}; a logarithmic scale needs values above 0")
+    if wrong:
+        faults += [document.fault(place, message) for message in wrong]
+        return None
+    return Span(ends[0], ends[1], units[0], scale == "log", whole)
+
+
+_SPAN_KEYS = ("low", "high", "scale", "whole")
+
+
+def _misfits(document: Document, head: _Head, axes: Mapping[str, list[str] | Span]) -> list[Fault]:
+    """Return what does not fit together: axes and design."""
+    faults = []
+    samples = head.design in ("latin_hypercube", "sobol")
+    for path, axis in axes.items():
+        if isinstance(axis, Span) and not samples:
+            faults.append(
+                document.fault(("axes", path), f"is a range; design {head.design} needs a list of values")
+            )
+    if samples and head.samples is None:
+        faults.append(
+            document.fault((), f"samples is missing; design {head.design} needs a number of points")
+        )
+    if not samples and head.samples is not None:
+        faults.append(document.fault(("samples",), f"has no meaning with design {head.design}"))
+    lengths = {path: len(axis) for path, axis in axes.items() if not isinstance(axis, Span)}
+    if head.design == "zip" and len(set(lengths.values())) > 1:
+        said = ", ".join(f"{path} {length}" for path, length in lengths.items())
+        faults.append(
+            document.fault(("axes",), f"have different lengths ({said}); design zip needs equal ones")
+        )
+    runs = head.replications * (head.samples or 1)
+    if head.design == "grid":
+        runs = head.replications * math.prod(lengths.values())
+    if runs > MOST_RUNS:
+        faults.append(document.fault((), f"makes {runs:,} runs; allowed: at most {MOST_RUNS:,}"))
+    return faults
+
+
+def _points(head: _Head, axes: Mapping[str, list[str] | Span]) -> list[dict[str, str]]:
+    if head.design in ("grid", "zip"):
+        lists = [cast(list[str], axis) for axis in axes.values()]
+        rows = itertools.product(*lists) if head.design == "grid" else zip(*lists, strict=True)
+        return [dict(zip(axes, row, strict=True)) for row in rows]
+    from scipy.stats import qmc  # noqa: PLC0415 (slow import, needed only here)
+
+    assert head.samples is not None, "checked by _misfits"
+    kind = qmc.LatinHypercube if head.design == "latin_hypercube" else qmc.Sobol
+    sampler: Any = kind(d=len(axes), seed=head.seed)
+    if head.design == "sobol":  # balanced only for powers of two: draw the next one, take the first points
+        shares = sampler.random_base2(max(0, math.ceil(math.log2(head.samples))))[: head.samples]
+    else:
+        shares = sampler.random(head.samples)
+    return [
+        {
+            path: axis.at(share)
+            if isinstance(axis, Span)
+            else axis[min(int(share * len(axis)), len(axis) - 1)]
+            for (path, axis), share in zip(axes.items(), row, strict=True)
+        }
+        for row in shares.tolist()
+    ]

@@ -1,0 +1,138 @@
+"""The folder of a sweep: its plan, what has been done, and the table at the end.
+
+``plan.jsonl`` stands there before the first run starts: one line per run with its point, replication and key. Each
+worker appends to a results file of its own, one line per run that has ended, written at once; a line that a kill has
+cut short does not count. A key tells all that a run depends on, so that whatever has been done once need not be done
+again.
+
+``results.parquet`` has a row per run in the order of the plan, and nothing that depends on who ran it or when.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devices.errors import Fault, InputError
+from simulator.experiments.comparison import flatten
+
+PLAN = "plan.jsonl"
+RESULTS = "results.parquet"
+_WORKER = "results-*.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One run of a sweep."""
+
+    number: int
+    """Place in the plan."""
+    point: Mapping[str, str]
+    """YAML text by path."""
+    replication: int
+    """Number of the replication."""
+    key: str
+    """Hash of all that the run depends on, the version of hetsim included."""
+
+
+class Writer:
+    """A worker's results file; it is made with the first line.
+
+    Parameters
+    ----------
+    folder
+        The sweep's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"results-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+
+    def append(self, result: Mapping[str, Any]) -> None:
+        """Append one line; it is there whole once this returns."""
+        line = json.dumps(result, separators=(",", ":"), allow_nan=False) + "\n"
+        with self._path.open("ab", buffering=0) as file:
+            file.write(line.encode())
+
+
+def write_plan(folder: Path, plan: Iterable[Planned]) -> None:
+    """Write the plan, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written to.
+    """
+    unfinished = folder / f".{PLAN}.{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as file:
+            for run in plan:
+                line = {
+                    "number": run.number,
+                    "point": run.point,
+                    "replication": run.replication,
+                    "key": run.key,
+                }
+                file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        unfinished.replace(folder / PLAN)
+    except OSError as error:
+        raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(folder / PLAN))) from error
+
+
+def read_results(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what has been done, by key; of a run that was done twice, a success goes before a failure."""
+    done: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob(_WORKER)):
+        for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last end of line was cut short
+            try:
+                result = json.loads(line)
+            except ValueError:
+                continue  # cut short, and then appended to
+            key = result["key"]
+            if key not in done or done[key]["status"] != "succeeded":
+                done[key] = result
+    return done
+
+
+def forget_results(folder: Path) -> None:
+    """Delete what has been done."""
+    for path in (*folder.glob(_WORKER), folder / RESULTS):
+        path.unlink(missing_ok=True)
+
+
+def write_table(
+    folder: Path, axes: Sequence[str], plan: Sequence[Planned], done: Mapping[str, Mapping[str, Any]]
+) -> Path:
+    """Write ``results.parquet``: axes, replication, status, failure, then every figure of the summaries.
+
+    An axis whose values are all numbers is a column of numbers; else its values stand there as they were written.
+    """
+    import pyarrow  # noqa: PLC0415 (slow import)
+    from pyarrow import parquet  # noqa: PLC0415
+
+    columns: dict[str, list[Any]] = {path: _numbers([run.point[path] for run in plan]) for path in axes}
+    columns["replication"] = [run.replication for run in plan]
+    columns["status"] = [done[run.key]["status"] for run in plan]
+    columns["failure"] = [done[run.key].get("failure") for run in plan]
+    flat = [flatten(done[run.key].get("summary")) for run in plan]
+    for name in dict.fromkeys(name for figures in flat for name in figures):
+        values = [figures.get(name) for figures in flat]
+        columns[name] = [None if value is None else float(value) for value in values]
+    unfinished = folder / f".{RESULTS}.{secrets.token_hex(4)}"
+    types = {"status": pyarrow.string(), "failure": pyarrow.string(), "replication": pyarrow.int64()}
+    table = pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
+    parquet.write_table(table, unfinished)
+    unfinished.replace(folder / RESULTS)
+    return folder / RESULTS
+
+
+def _numbers(texts: list[str]) -> list[Any]:
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return list(texts)

@@ -1,0 +1,312 @@
+"""Sweeps: designs, resuming after a kill, shards, lost workers, tables that do not tell who made them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from devices.errors import InputError
+from simulator.cli import main
+from simulator.commands.scenarios import SHIPPED
+from simulator.experiments import sweep as sweeping
+from simulator.experiments.sweep import plan, run_sweep
+from simulator.experiments.sweep_file import load_sweep
+from simulator.experiments.sweep_store import Planned, Writer, read_results
+
+LOADING, BANDWIDTH = "services.chat.policies.kv_loading", "devices.disk.bandwidth"
+GRID = {LOADING: ["compute_only", "io_only", "cake"], BANDWIDTH: ["7 Gbit/s", "32 Gbit/s"]}
+
+
+def write(folder: Path, axes: Any = None, base: str = "cake/single.yaml", **head: Any) -> Path:
+    data = {
+        "version": 1,
+        "name": "test",
+        "base": str(SHIPPED / base),
+        "axes": GRID if axes is None else axes,
+    } | head
+    path = folder / "sweep.yaml"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def folder_of(out: Path) -> Path:
+    (folder,) = out.iterdir()
+    return folder
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for path in folder.glob("results-*.jsonl") for line in path.read_text().splitlines()
+    ]
+
+
+def test_a_grid_has_every_combination_in_order(tmp_path):
+    sweep = load_sweep(write(tmp_path, replications=2))
+    assert [tuple(point.values()) for point in sweep.points] == list(itertools.product(*GRID.values()))
+    runs = plan(sweep)
+    assert [run.number for run in runs] == list(range(12))
+    assert len({run.key for run in runs}) == 12
+    assert runs == plan(load_sweep(write(tmp_path, replications=2)))
+
+
+def test_zip_pairs_values(tmp_path):
+    axes = {LOADING: ["io_only", "cake"], BANDWIDTH: ["7 Gbit/s", "32 Gbit/s"]}
+    points = load_sweep(write(tmp_path, axes, design="zip")).points
+    assert [tuple(point.values()) for point in points] == [("io_only", "7 Gbit/s"), ("cake", "32 Gbit/s")]
+
+
+@pytest.mark.parametrize("design", ["latin_hypercube", "sobol"])
+def test_sampled_designs_fill_the_range(tmp_path, design):
+    axes = {
+        BANDWIDTH: {"low": "1 Gbit/s", "high": "100 Gbit/s", "scale": "log"},
+        LOADING: ["io_only", "cake"],
+    }
+    sweep = load_sweep(write(tmp_path, axes, design=design, samples=32, seed=3))
+    values = [float(point[BANDWIDTH].removesuffix(" Gbit/s")) for point in sweep.points]
+    assert len(values) == 32
+    # even in the logarithm: a quarter of the points in each quarter
+    for low in (1.0, 10**0.5, 10.0, 10**1.5):
+        assert sum(low <= value <= low * 10**0.5 for value in values) == 8
+    assert 8 <= sum(point[LOADING] == "cake" for point in sweep.points) <= 24
+    assert sweep.points == load_sweep(write(tmp_path, axes, design=design, samples=32, seed=3)).points
+    assert sweep.points != load_sweep(write(tmp_path, axes, design=design, samples=32, seed=4)).points
+
+
+@pytest.mark.parametrize(
+    ("head", "axes", "message"),
+    [
+        ({"design": "gird"}, None, "nearest: grid"),
+        ({"sampels": 3}, None, "sampels"),
+        ({"samples": 3}, None, "has no meaning with design grid"),
+        ({"design": "sobol"}, None, "samples is missing"),
+        ({"replications": 10**8}, None, "runs; allowed: at most"),
+        ({}, {}, "a mapping of paths is needed"),
+        ({}, {LOADING: "cake"}, "is neither a list"),
+        ({}, {LOADING: ["cake", "cake"]}, "more than once"),
+        ({}, {BANDWIDTH: {"low": "1 Gbit/s", "high": "2 Gbit/s"}}, "is a range; design grid needs a list"),
+        (
+            {"design": "sobol", "samples": 4},
+            {BANDWIDTH: {"low": "2 Gbit/s", "high": "1 Gbit/s"}},
+            "is not below high",
+        ),
+        (
+            {"design": "sobol", "samples": 4},
+            {BANDWIDTH: {"low": "1 Gbit/s", "high": "2 Mbit/s"}},
+            "different units",
+        ),
+        (
+            {"design": "sobol", "samples": 4},
+            {BANDWIDTH: {"low": 0, "high": 2, "scale": "log"}},
+            "a logarithmic scale needs values above 0",
+        ),
+        ({"design": "zip"}, {LOADING: ["cake"], BANDWIDTH: ["1 Gbit/s", "2 Gbit/s"]}, "different lengths"),
+    ],
+)
+def test_a_bad_sweep_file_is_refused(tmp_path, capsys, head, axes, message):
+    assert main(["sweep", str(write(tmp_path, axes, **head)), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_value_of_an_axis_is_refused_before_anything_runs(tmp_path, capsys):
+    path = write(tmp_path, {LOADING: ["cake", "caek"], BANDWIDTH: ["7 Gbit/s", "7 furlongs"]})
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert "nearest: cake" in err
+    assert "furlongs" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_serial_pool_and_any_executor_make_the_same_table(tmp_path):
+    path = write(tmp_path, replications=2)
+    sweep = load_sweep(path)
+    tables = []
+    for name, options in (
+        ("serial", {}),
+        ("pool", {"jobs": 2}),
+        ("threads", {"executor": ThreadPoolExecutor(2)}),
+    ):
+        table = run_sweep(sweep, plan(sweep), tmp_path / name, **options)
+        assert table is not None
+        tables.append(table.read_bytes())
+    assert tables[0] == tables[1] == tables[2]
+    frame = pd.read_parquet(tmp_path / "serial" / "results.parquet")
+    assert list(frame[LOADING][::4]) == GRID[LOADING]
+    assert (frame["status"] == "succeeded").all()
+    assert frame["services.chat.ttft_s.mean"].notna().all()
+    assert not any("wall" in name for name in frame)
+
+
+def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
+    path = write(tmp_path)
+    out = tmp_path / "out"
+    assert main(["sweep", str(path), "--out", str(out), "--quiet"]) == 0
+    folder = folder_of(out)
+    first = (folder / "results.parquet").read_bytes()
+    monkeypatch.setattr(sweeping, "_do", lambda chunk: pytest.fail("done again"))
+    assert main(["sweep", str(path), "--out", str(out), "--quiet"]) == 0
+    assert (folder / "results.parquet").read_bytes() == first
+    monkeypatch.undo()
+    # more values: only those are new
+    wider = write(tmp_path, {**GRID, BANDWIDTH: [*GRID[BANDWIDTH], "64 Gbit/s"]})
+    assert main(["sweep", str(wider), "--out", str(out), "--quiet"]) == 0
+    assert len(lines(folder)) == 9
+    assert main(["sweep", str(wider), "--out", str(out), "--quiet", "--fresh"]) == 0
+    assert len(lines(folder)) == 9
+
+
+def test_shards_fill_one_table(tmp_path):
+    path = write(tmp_path)
+    for shard in ("1/3", "2/3"):
+        assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--quiet", "--shard", shard]) == 0
+    folder = folder_of(tmp_path / "out")
+    assert not (folder / "results.parquet").exists()
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--quiet", "--shard", "3/3"]) == 0
+    assert len(pd.read_parquet(folder / "results.parquet")) == 6
+    assert len(lines(folder)) == 6
+    assert main(["sweep", str(path), "--shard", "4/3"]) == 2
+
+
+def test_a_dry_run_counts_and_writes_nothing(tmp_path, capsys):
+    path = write(tmp_path, replications=3)
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--dry-run", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"points": 6, "replications": 3, "runs": 18, "done": 0}
+    assert "s left" in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_run_is_a_row(tmp_path, monkeypatch):
+    sweep = load_sweep(write(tmp_path))
+    simulate = sweeping.execute
+
+    def fail_one(job: Any) -> Any:
+        if "IoOnly" in repr(job.scenario.services["chat"].policies.kv_loading):
+            monkeypatch.setattr("simulator.experiments.execution.simulate", lambda *a, **k: 1 / 0)
+        outcome = simulate(job)
+        monkeypatch.undo()
+        monkeypatch.setattr(sweeping, "execute", fail_one)
+        return outcome
+
+    monkeypatch.setattr(sweeping, "execute", fail_one)
+    table = run_sweep(sweep, plan(sweep), tmp_path / "out")
+    frame = pd.read_parquet(table)
+    assert list(frame["status"]) == ["succeeded"] * 2 + ["failed"] * 2 + ["succeeded"] * 2
+    assert "ZeroDivisionError" in frame["failure"][2]
+
+
+def test_a_line_that_was_cut_short_does_not_count(tmp_path):
+    writer = Writer(tmp_path)
+    for key in ("a", "b"):
+        writer.append({"key": key, "status": "succeeded"})
+    (file,) = tmp_path.glob("results-*.jsonl")
+    file.write_bytes(file.read_bytes()[:-5])
+    assert set(read_results(tmp_path)) == {"a"}
+    Writer(tmp_path).append({"key": "a", "status": "failed"})
+    assert read_results(tmp_path)["a"]["status"] == "succeeded"
+
+
+LETHAL = """
+import os, sys
+from simulator.experiments import sweep as sweeping
+from simulator.experiments.sweep import plan, run_sweep
+from simulator.experiments.sweep_file import load_sweep
+from pathlib import Path
+
+execute = sweeping.execute
+
+def lethal(job):
+    if job.replication == 3:
+        os._exit(9)
+    return execute(job)
+
+sweeping.execute = lethal
+sweep = load_sweep(Path(sys.argv[1]))
+run_sweep(sweep, plan(sweep), Path(sys.argv[2]), jobs=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers inherit the patched function by fork")
+def test_a_run_that_takes_its_process_with_it_is_a_failed_row_and_the_others_are_done(tmp_path):
+    path = write(tmp_path, {LOADING: ["cake"]}, replications=8)
+    subprocess.run([sys.executable, "-c", LETHAL, str(path), str(tmp_path / "out")], check=True, timeout=120)
+    frame = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert list(frame["status"]) == ["succeeded"] * 3 + ["failed"] + ["succeeded"] * 4
+    assert "process was lost" in frame["failure"][3]
+    keys = [line["key"] for line in lines(tmp_path / "out")]
+    assert len(keys) == len(set(keys)) == 8
+
+
+def test_a_sweep_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path):
+    """kill -9 of the whole process group in mid-sweep, twice; then it goes on to its end."""
+    path = write(tmp_path, {LOADING: ["compute_only", "cake"]}, base="bench/poisson.yaml", replications=1)
+    path = write(
+        tmp_path,
+        {"workloads.chat.rate": [f"{rate / 10}/s" for rate in range(1, 61)]},
+        base="bench/poisson.yaml",
+        set=["workloads.chat.requests=400"],
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "simulator.cli",
+        "sweep",
+        str(path),
+        "--jobs",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    folder = tmp_path / "out" / "test-sweep"
+    seen: list[str] = []
+    for target in (10, 30):
+        process = subprocess.Popen(
+            command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while len(lines(folder) if folder.exists() else []) < target and process.poll() is None:
+            assert time.monotonic() < deadline
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        seen = list(read_results(folder))
+        assert len(seen) < 60
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    keys = [key for path in folder.glob("results-*.jsonl") for key in _keys(path)]
+    assert len(keys) == len(set(keys)) == 60
+    assert set(seen) <= set(keys)
+    frame = pd.read_parquet(folder / "results.parquet")
+    assert len(frame) == 60
+    again = load_sweep(path)
+    whole = run_sweep(again, plan(again), tmp_path / "whole", jobs=2)
+    assert whole is not None
+    assert whole.read_bytes() == (folder / "results.parquet").read_bytes()
+
+
+def _keys(path: Path) -> list[str]:
+    return [json.loads(line)["key"] for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def test_the_shipped_sweep_is_sound():
+    sweep = load_sweep(SHIPPED / "sweeps" / "bandwidth.yaml")
+    runs = plan(sweep)
+    assert len(runs) == 48
+    assert isinstance(runs[0], Planned)
+
+
+def test_a_sweep_without_a_base_is_refused(tmp_path):
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("single.yaml", "singel.yaml"))
+    assert main(["sweep", str(path), "--out", str(tmp_path)]) == 2
+    with pytest.raises(InputError):
+        load_sweep(tmp_path / "none.yaml")
