@@ -122,6 +122,10 @@ def parser() -> argparse.ArgumentParser:
         )
     )
 
+    _capacity_options(
+        add("capacity", "capacity:capacity", "the highest load that still keeps a service level objective")
+    )
+
     validate = add("validate", "files:validate", "check scenario files")
     validate.add_argument("files", metavar="FILE", nargs="+", help="scenario file or name")
     _set_option(validate)
@@ -333,25 +337,55 @@ def _sweep_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--replications", metavar="N", type=_positive, help="instead of the file's")
     _set_option(command)
-    _execution_options(command)
+    _jobs_option(command)
+    _out_option(command)
+    _json_option(command)
+    _quiet_option(command)
+
+
+def _capacity_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("scenario", metavar="SCENARIO")
+    command.add_argument(
+        "--slo",
+        metavar="TERMS",
+        required=True,
+        help="such as 'ttft_s.p99<=2,tpot_s.p99<=0.05' (hetsim list metrics)",
+    )
+    command.add_argument("--workload", metavar="NAME", help="whose rate is changed; default: the only one")
+    command.add_argument(
+        "--vary",
+        metavar="PATH=V1,V2,...",
+        action="append",
+        default=[],
+        help="search for each of these values",
+    )
+    _repetition_options(command)
 
 
 def _study_options(command: argparse.ArgumentParser) -> None:
+    _repetition_options(command)
+    _out_option(command)
+
+
+def _repetition_options(command: argparse.ArgumentParser) -> None:
     _set_option(command)
     command.add_argument("--seed", metavar="N", type=_natural, help="root of every random stream")
     command.add_argument(
         "--replications", metavar="N", type=_positive, default=1, help="independent repetitions (default 1)"
     )
-    _execution_options(command)
+    _jobs_option(command)
+    _json_option(command)
+    _quiet_option(command)
 
 
-def _execution_options(command: argparse.ArgumentParser) -> None:
+def _jobs_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", metavar="N", type=_positive, default=1, help="processes (default 1)")
+
+
+def _out_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("runs"), help="where run folders go (default runs/)"
     )
-    _json_option(command)
-    _quiet_option(command)
 
 
 def _set_option(command: argparse.ArgumentParser) -> None:

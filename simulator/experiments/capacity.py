@@ -1,0 +1,227 @@
+"""Capacity: the highest load at which a service still keeps its service level objective (SLO).
+
+The load is the rate of a workload (or the factor on a trace's rate). It is doubled or halved from where the scenario
+has it until one load keeps the SLO and another does not, then bisected in its logarithm. Every probe sees the same
+random numbers, so that what differs is the load. That an SLO kept at one load is kept at every lower one is taken for
+granted; the probes are returned, so that it can be seen.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devices.errors import Fault, InputError, SimulatorError
+from devices.sourced import unknown_name
+from simulator.experiments.comparison import flatten
+from simulator.experiments.execution import Job, bad_input, run_jobs
+from simulator.experiments.statistics import over_replications
+from simulator.scenario.load import load, resolver
+from simulator.scenario.spec import Scenario
+
+TOLERANCE = 0.02
+"""The load that keeps the SLO and the one that does not lie this close together at the end, relatively."""
+
+MOST_PROBES = 60
+"""Loads that are tried."""
+
+_TERM = re.compile(r"([A-Za-z0-9_.]+)\s*(<=|>=)\s*([-+0-9.eE]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One term of an SLO: a figure of the service's summary and its limit."""
+
+    figure: str
+    """Dotted path below the service, such as ``ttft_s.p99``."""
+    limit: float
+    """What it must not exceed, or not fall below."""
+    at_least: bool = False
+    """The figure must be at least the limit."""
+
+    def kept(self, value: float | None) -> bool:
+        """Whether a value keeps the objective; one that does not exist does not."""
+        if value is None:
+            return False
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of one load."""
+
+    load: float
+    """Requests per second, or the factor on the trace's rate."""
+    kept: bool
+    """Whether every objective was kept and every request answered."""
+    figures: dict[str, float | None]
+    """The SLO's figures and ``throughput.requests_per_s``: means over the replications."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The highest load found to keep the SLO."""
+
+    load: float | None
+    """That load; None where none of those tried keeps it."""
+    bounded: bool
+    """Whether a higher load was found that does not keep it."""
+    probes: tuple[Probe, ...]
+    """Everything that was tried, the lowest load first."""
+
+
+def parse_slo(text: str) -> tuple[Objective, ...]:
+    """Return the terms of an SLO such as ``ttft_s.p99<=2,tpot_s.p99<=0.05``.
+
+    Raises
+    ------
+    InputError
+        With every term that cannot be read.
+    """
+    terms, faults = [], []
+    for part in text.split(","):
+        match = _TERM.fullmatch(part.strip())
+        try:
+            limit = float(match[3]) if match else math.nan
+        except ValueError:
+            limit = math.nan
+        if match is None or not math.isfinite(limit):
+            faults.append(
+                Fault(f"{part.strip()!r} is not of the form FIGURE<=NUMBER or FIGURE>=NUMBER", file="--slo")
+            )
+        else:
+            terms.append(Objective(match[1], limit, match[2] == ">="))
+    if faults:
+        raise InputError(faults)
+    return tuple(terms)
+
+
+def load_path(scenario: Scenario, workload: str | None) -> tuple[str, float, str]:
+    """Return the path of a workload's load, its value, and the unit that follows a value of it.
+
+    Raises
+    ------
+    InputError
+        Where it is not clear which workload is meant, or it has no rate.
+    """
+    known = list(scenario.request_workloads)
+    if workload is None and len(known) == 1:
+        workload = known[0]
+    if workload not in known:
+        message = (
+            "several workloads; name one" if workload is None else unknown_name("workload", workload, known)
+        )
+        raise InputError(
+            Fault(f"{message}; there is: {', '.join(known) or 'none of requests'}", file="--workload")
+        )
+    spec: Any = scenario.request_workloads[workload]
+    rate = getattr(spec, "rate", None)
+    if rate is not None:
+        return f"workloads.{workload}.rate", rate, "/s"
+    if hasattr(spec, "rate_scale"):
+        return f"workloads.{workload}.rate_scale", spec.rate_scale, ""
+    raise InputError(Fault("has no rate that could be raised", f"workloads.{workload}"))
+
+
+def capacity(
+    path: Path,
+    slo: Sequence[Objective],
+    overrides: Sequence[str] = (),
+    *,
+    workload: str | None = None,
+    replications: int = 1,
+    executor: Executor | None = None,
+    progress: Callable[[Probe], None] = lambda probe: None,
+) -> Capacity:
+    """Search for the highest load at which a scenario keeps an SLO.
+
+    Parameters
+    ----------
+    path
+        Scenario file.
+    slo
+        What must hold, in means over the replications, for the service that answers the workload.
+    overrides
+        ``PATH=VALUE`` texts.
+    workload
+        Whose load is changed; None: the only one.
+    replications
+        Independent repetitions of each probe.
+    executor
+        Where they run; None: here.
+    progress
+        Told each probe.
+
+    Raises
+    ------
+    InputError
+        For a bad scenario, workload, or figure.
+    SimulatorError
+        Where a run fails.
+    """
+    base = load(path, overrides)
+    place, start, unit = load_path(base, workload)
+    service = base.request_workloads[place.split(".")[1]].service
+    probes: dict[float, Probe] = {}
+
+    def kept(rate: float) -> bool:
+        if rate not in probes:
+            scenario = load(path, (*overrides, f"{place}={rate!r}{unit}"))
+            jobs = [Job(scenario, number, resolver(path)) for number in range(replications)]
+            outcomes = run_jobs(jobs, executor)
+            if error := bad_input(outcomes):
+                raise error
+            for outcome in outcomes:
+                if outcome.failure is not None:
+                    raise SimulatorError(f"{place} = {rate:g}{unit}: {outcome.failure.message}")
+            probes[rate] = _probe(
+                rate, slo, [(outcome.summary or {})["services"][service] for outcome in outcomes]
+            )
+            progress(probes[rate])
+        return probes[rate].kept
+
+    low, high = _bracket(kept, start)
+    while (
+        low is not None and high is not None and high > low * (1.0 + TOLERANCE) and len(probes) < MOST_PROBES
+    ):
+        middle = float(f"{math.sqrt(low * high):.6g}")
+        if kept(middle):
+            low = middle
+        else:
+            high = middle
+    return Capacity(low, high is not None, tuple(probes[rate] for rate in sorted(probes)))
+
+
+def _bracket(kept: Callable[[float], bool], start: float) -> tuple[float | None, float | None]:
+    """Return a load that keeps the SLO and one that does not, a factor of two apart; None where there is none."""
+    rate = start
+    if kept(rate):
+        for _ in range(MOST_PROBES // 3):
+            if not kept(2.0 * rate):
+                return rate, 2.0 * rate
+            rate *= 2.0
+        return rate, None
+    for _ in range(MOST_PROBES // 3):
+        if kept(rate / 2.0):
+            return rate / 2.0, rate
+        rate /= 2.0
+    return None, rate
+
+
+def _probe(rate: float, slo: Sequence[Objective], services: Sequence[dict[str, Any]]) -> Probe:
+    flat = [flatten(service) for service in services]
+    figures: dict[str, float | None] = {}
+    for name in (*(objective.figure for objective in slo), "throughput.requests_per_s"):
+        if name not in flat[0]:
+            raise InputError(
+                Fault(unknown_name("figure", name, list(flat[0]), "hetsim list metrics"), file="--slo")
+            )
+        figures[name] = over_replications([one[name] for one in flat]).mean
+    lost = sum((one["requests.failed"] or 0) + (one["requests.unfinished"] or 0) for one in flat)
+    met = all(objective.kept(figures[objective.figure]) for objective in slo)
+    return Probe(rate, met and not lost, figures)
