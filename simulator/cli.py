@@ -126,8 +126,10 @@ def parser() -> argparse.ArgumentParser:
         add("capacity", "capacity:capacity", "the highest load that still keeps a service level objective")
     )
 
-    validate = add("validate", "files:validate", "check scenario files")
-    validate.add_argument("files", metavar="FILE", nargs="+", help="scenario file or name")
+    validate = add("validate", "files:validate", "check scenario and sweep files")
+    validate.add_argument(
+        "files", metavar="FILE", nargs="+", help="scenario or sweep file, or the name of a scenario"
+    )
     _set_option(validate)
     _json_option(validate)
     _quiet_option(validate)

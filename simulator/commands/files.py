@@ -11,19 +11,24 @@ from pathlib import Path
 from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
 from simulator.experiments.run_store import to_json, versions
+from simulator.experiments.sweep import plan
+from simulator.experiments.sweep_file import is_sweep, load_sweep
 from simulator.scenario.load import load, resolver
 from simulator.scenario.spec import Scenario
 
 
 def validate(arguments: Namespace) -> int:
-    """Check scenario files and the workload files that they name; every fault of every file at once."""
+    """Check scenario files with the workload files that they name, and sweep files; every fault at once."""
     faults: list[Fault] = []
     rows = []
     for text in arguments.files:
         found: tuple[Fault, ...] = ()
         try:
             path = find_scenario(text)
-            _check_workloads(load(path, arguments.overrides), path)
+            if is_sweep(path):
+                plan(load_sweep(path, arguments.overrides))
+            else:
+                _check_workloads(load(path, arguments.overrides), path)
         except InputError as error:
             found = error.faults
         faults += found

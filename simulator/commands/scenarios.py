@@ -14,6 +14,10 @@ SHIPPED = Path(__file__).parents[2] / "scenarios"
 """The shipped scenario files, beside the packages of a checkout."""
 
 
+SWEEPS = "sweeps"
+"""Folder of sweep files, beside those of scenarios."""
+
+
 def find_scenario(text: str) -> Path:
     """Return the file that `text` means: a path, or the name of a scenario below ``./scenarios``.
 
@@ -36,6 +40,7 @@ def find_scenario(text: str) -> Path:
     raise InputError(Fault(message, file=text))
 
 
-def scenario_names() -> list[str]:
-    """Return the names of the scenarios below ``./scenarios``, in alphabetical order."""
-    return sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
+def scenario_names(folder: Path = FOLDER) -> list[str]:
+    """Return the names of the scenarios below a folder, in alphabetical order; sweeps have a folder of their own."""
+    files = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in files if path.parts[0] != SWEEPS)

@@ -28,8 +28,6 @@ def sweep(arguments: Namespace) -> int:
     if not path.is_file():
         raise InputError(Fault("no such file", file=str(path)))
     it = load_sweep(path, arguments.overrides, arguments.replications)
-    if not it.base.is_file():
-        raise InputError(Fault(f"there is no file {it.base.name!r} beside the sweep file", "base", str(path)))
     shard = _shard(arguments.shard)
     runs = plan(it)
     folder: Path = arguments.out / f"{slug(it.name)}-sweep"

@@ -89,6 +89,12 @@ class Sweep:
     """YAML text by path, per point, in the order of the design."""
 
 
+def is_sweep(path: Path) -> bool:
+    """Tell whether a YAML file is meant to be a sweep and no scenario: it has axes or a base."""
+    data = read_document(path).data
+    return isinstance(data, dict) and bool({"axes", "base"} & data.keys())
+
+
 def load_sweep(path: Path, overrides: Sequence[str] = (), replications: int | None = None) -> Sweep:
     """Read a sweep file and lay out its design.
 
@@ -118,11 +124,14 @@ def load_sweep(path: Path, overrides: Sequence[str] = (), replications: int | No
     if faults:
         raise InputError(faults)
     assert isinstance(head, _Head)
+    base = path.parent / head.base
+    if not base.is_file():
+        raise InputError(document.fault(("base",), f"there is no file {head.base!r} beside the sweep file"))
     points = _points(head, axes)
     return Sweep(
         path,
         head.name,
-        path.parent / head.base,
+        base,
         (*head.set, *overrides),
         replications or head.replications,
         tuple(axes),

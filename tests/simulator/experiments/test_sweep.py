@@ -310,3 +310,10 @@ def test_a_sweep_without_a_base_is_refused(tmp_path):
     assert main(["sweep", str(path), "--out", str(tmp_path)]) == 2
     with pytest.raises(InputError):
         load_sweep(tmp_path / "none.yaml")
+
+
+def test_sweep_files_are_validated_like_scenarios(tmp_path, capsys):
+    shipped = str(SHIPPED / "sweeps" / "bandwidth.yaml")
+    assert main(["validate", shipped, str(SHIPPED / "cake" / "single.yaml")]) == 0
+    assert main(["validate", str(write(tmp_path, {LOADING: ["cake", "caek"]})), shipped]) == 2
+    assert "nearest: cake" in capsys.readouterr().err

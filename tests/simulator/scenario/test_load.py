@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from devices.document import dump_yaml
 from devices.errors import InputError
+from simulator.commands.scenarios import SHIPPED, scenario_names
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.kv_loading.cake import Cake
 from simulator.policies.registry import _registry, register
@@ -19,7 +20,7 @@ from simulator.scenario import Scenario, load_text, resolver, to_data
 from simulator.scenario.load import load
 from simulator.workloads.spec import Evenly, OnOff, Synthetic
 
-SCENARIOS = sorted((Path(__file__).parents[3] / "scenarios").rglob("*.yaml"))
+SCENARIOS = [SHIPPED / f"{name}.yaml" for name in scenario_names(SHIPPED)]
 
 SMALL = """\
 version: 1

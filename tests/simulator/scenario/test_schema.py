@@ -2,16 +2,16 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from devices.document import read_document
+from simulator.commands.scenarios import SHIPPED, scenario_names
 from simulator.policies.registry import policies
 from simulator.scenario.schema import field_docs, json_schema
 from simulator.workloads.spec import Synthetic
 
-SCENARIOS = sorted((Path(__file__).parents[3] / "scenarios").rglob("*.yaml"))
+SCENARIOS = [SHIPPED / f"{name}.yaml" for name in scenario_names(SHIPPED)]
 SCHEMA = json_schema()
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 
