@@ -148,7 +148,7 @@ def phones(out: Path, executor: Executor | None) -> str:
 def questions(out: Path, executor: Executor | None) -> str:
     """Run part (d), draw its figures and return its tables."""
     from simulator.viz import plot  # noqa: PLC0415 (slow import)
-    from simulator.viz.speedup import crossing  # noqa: PLC0415
+    from simulator.viz.speedup import verdict  # noqa: PLC0415
 
     def study(scenario: str, vary: dict[str, Sequence[object]], *overrides: str) -> Comparison:
         return compare(
@@ -179,9 +179,9 @@ def questions(out: Path, executor: Executor | None) -> str:
     lines = []
     for name in DECODING[1:3]:
         gains = [mean_s[DECODING[0], at] / mean_s[name, at] for at in QUESTION_RATES]
-        stops = crossing([float(at.removesuffix("/s")) for at in QUESTION_RATES], gains)
-        lines.append([name, *(f"{it:.2f}" for it in gains), "-" if stops is None else f"{stops:.1f}/s"])
-    header = ["speed-up at", *QUESTION_RATES, "stops paying at"]
+        loads = [float(at.removesuffix("/s")) for at in QUESTION_RATES]
+        lines.append([name, *(f"{it:.2f}" for it in gains), verdict(loads, gains, "/s")])
+    header = ["speed-up at", *QUESTION_RATES, ""]
     return "\n".join((comparison_text(alone), text_table(header, lines)))
 
 

@@ -14,6 +14,7 @@ from devices.phones import PhoneProfile
 from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, EventLog, Streams, Table
 from simulator.metrics.summary import summarize
+from simulator.policies.decoding import Decoding
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.scenario.spec import Scenario
 from simulator.serving.build import build_service, replica_count, step_cost
@@ -123,6 +124,8 @@ def simulate(
     for feed in world.feeds:
         feed.start()
     env.run(until=scenario.horizon)
+    for service in world.services.values():
+        service.stop()
     for name, service in world.services.items():
         unfinished = service.close()
         if unfinished and scenario.horizon is None:
@@ -281,6 +284,12 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
             yield (
                 f"services.{name}: its requests have no dependency graphs, so that all are decoded one token after "
                 "the other, whatever policies.decoding says"
+            )
+        decoding: Decoding = service.policies.decoding  # type: ignore[assignment]
+        for other in decoding.services:
+            yield (
+                f"services.{other}: decodes parts of the answers of {name}, which are counted there; the quality "
+                "surrogate does not count the size of its model"
             )
         model = load_model(service.model)
         gpu = runtime.replicas[0].cost.gpu

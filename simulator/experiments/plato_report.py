@@ -1,7 +1,10 @@
 """The Plato study as text: predictions by category, and the papers' figures beside ours.
 
-Published figures are targets: none is an input, except that the length of the skeleton's instructions is the published
-length of the skeleton's prompt less that of a question.
+Published figures are targets; no output comes from them. Some have been inputs of a fit or a choice, which their rows
+say: the six latencies are those that the overheads of Transformers were fitted to; the assumed dependencies follow a
+reading of Plato's best case that was made from its speed-ups; how points of real answers are read was chosen with the
+speed-ups of Skeleton-of-Thought in sight (docs/calibration.md); and the length of the skeleton's instructions is the
+published length of its prompt less that of a question.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from simulator.experiments.reproduce_plato import (
     setting_of,
 )
 from simulator.experiments.tables import text_table
-from simulator.metrics.quality_surrogate import WHAT
+from simulator.metrics.decoding import seen
+from simulator.metrics.quality_surrogate import CAVEAT, WHAT, net_win_rate, net_win_rate_over_ar
 from simulator.policies.decoding.sot import SkeletonOfThought
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmService, Scenario
@@ -141,8 +145,12 @@ def targets() -> Iterator[Target]:
     where = f"{best.model}, {best.num_gpus}x {best.gpu}, {best.engine}, batch {best.batch}; {best.category}"
     for name, published in (("plato", 1.68), ("plato_no_pipeline", 1.30)):
         ours = speedup(best, find("decoding", name)())
-        label = f"{name} over AR, best category ({where})"
+        label = f"{name} over AR, best category (density assumed by a reading of it; {where})"
         yield Target(label, ours, 0.95 * published, 1.05 * published, f"{published} +-5 %")
+    for name in ("plato", "plato_no_pipeline"):
+        gains = [speedup(replace(best, seed=seed), find("decoding", name)()) for seed in range(1, 6)]
+        for what, ours in (("lowest", min(gains)), ("highest", max(gains))):
+            yield Target(f"{name}, the same: {what} of five other seeds", ours, 0.0, math.inf, "-")
     for density in (0.75, 1.25):
         other = replace(best, graph=ByCategory(density=density))
         ours = speedup(other, find("decoding", "plato")())
@@ -166,8 +174,17 @@ def targets() -> Iterator[Target]:
         fastest = max(fastest, *by_category.values())
         for name in SUITABLE:
             yield Target(f"sot over AR, {model}, {name}", by_category[name], 1.89, 2.33, "1.89 to 2.33")
+        if model == best.model:
+            others = [gain for name, gain in by_category.items() if name not in SUITABLE]
+            yield Target(
+                f"sot over AR, {model}, highest of the other categories", max(others), 0.0, math.inf, "-"
+            )
     yield Target("sot over AR, highest anywhere", fastest, 0.0, 2.39, "at most 2.39")
     mix = Setting("vicuna-80", "vicuna-13b")
+    routed = speedup(mix, SkeletonOfThought(router=True))
+    yield Target("sot with its router, vicuna-80", routed, 0.0, math.inf, "-")
+    forked = speedup(mix, find("decoding", "apar_fork")())
+    yield Target("apar_fork, vicuna-80 (latency -20 to -35 %)", forked, 1 / 0.8, 1 / 0.65, "1.25 to 1.54")
     normal = prefill_tokens(mix, "autoregressive")
     skeleton, points, _ = stage_tokens(mix, policy)
     *_, prompt = stage_tokens(mix, SkeletonOfThought(shared_prefix=False))
@@ -177,6 +194,7 @@ def targets() -> Iterator[Target]:
     )
     yield Target("prefill tokens, points, shared prefix, whole blocks", points, 197.0, 312.0, "197 to 312")
     yield Target("prefill tokens, prompt of one point", prompt, 197.0, 312.0, "197 to 312, if meant so")
+    yield from surrogate_rows(mix)
     for model, published_s in LATENCIES_S.items():
         for what, ours, target in zip(
             ("prefill 128", "decode 64"), prefill_and_decode_s(model), published_s, strict=True
@@ -184,6 +202,20 @@ def targets() -> Iterator[Target]:
             yield Target(
                 f"{model}, {what} tokens (s)", ours, 0.9 * target, 1.1 * target, f"{target:g} +-10 %"
             )
+
+
+def surrogate_rows(mix: Setting) -> Iterator[Target]:
+    """Yield what the quality surrogate hangs on: its anchors are met only where answers have dependencies."""
+    for density in (0.5, 1.0, 1.5):
+        it = replace(mix, graph=ByCategory(density=density))
+        plato, sot = (seen(decoded(it, find("decoding", name)())) for name in ("plato", "sot"))
+        over_ar = float(net_win_rate_over_ar(*sot).mean())
+        over_sot = float(net_win_rate(plato, sot).mean())
+        what = f"surrogate, {density:g} times the dependencies"
+        yield Target(f"{what}: sot over AR", over_ar, -1.0, 1.0, "-")
+        yield Target(
+            f"{what}: plato over sot", over_sot, -1.0, 1.0, "-" if density != 1.0 else "0.90 (anchor)"
+        )
 
 
 def report_plato(rows: Sequence[dict[str, Any]], published: bool) -> str:
@@ -207,7 +239,7 @@ def report_plato(rows: Sequence[dict[str, Any]], published: bool) -> str:
             ]
             parts.append(f"{model} on {gpus}x {where}, batch {batch}: {title}")
             parts.append(text_table(["category", *names], lines))
-    parts.append(f"Quality is a {WHAT}.")
+    parts.append(f"Quality is a {WHAT}. {CAVEAT}")
     if published:
         lines = [
             [it.label, f"{it.ours:.3f}", it.published, "met" if it.met else "MISSED"]

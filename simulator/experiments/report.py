@@ -86,6 +86,9 @@ def _service(
         Group("prompt tokens found", [column(path.rpartition(".")[2], path, "share") for path in tiers]),
         Group("GPU", [column("busy", f"{prefix}gpu_busy_share", "share")]),
     ]
+    preempted = f"{prefix}cache.preemptions"
+    if _known(rows, preempted, above=0.0):
+        throughput.append(Group("KV lost", [column("preemptions", preempted)]))
     corner = _corner(comparison)
     parts = [
         f"Service {service}: {_what(service, shown)}",

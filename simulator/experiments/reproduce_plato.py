@@ -24,7 +24,7 @@ import numpy as np
 from devices.catalogue import profile_names
 from simulator.experiments.cells import GPUS, Column, one_of, placement_fault, read_cells, whole
 from simulator.experiments.reproduce_serving import engine_name
-from simulator.metrics.quality_surrogate import WHAT
+from simulator.metrics.quality_surrogate import CAVEAT, WHAT
 from simulator.metrics.summary import COMPLETED
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
@@ -91,6 +91,8 @@ class Setting:
     """Engine of the catalogue."""
     graph: GraphShape = field(default_factory=ByCategory)
     """Which nodes need which."""
+    seed: int = 0
+    """Root of the random streams."""
 
     def scenario(self, policy: object) -> Scenario:
         """Return the setting under a decoding policy."""
@@ -114,7 +116,9 @@ class Setting:
             policies=LlmPolicies(decoding=policy),
         )
         device = DeviceSpec(self.gpu, count=self.num_gpus)
-        return Scenario(1, "plato-cell", {"gpu": device}, {"chat": service}, {"questions": questions})
+        return Scenario(
+            1, "plato-cell", {"gpu": device}, {"chat": service}, {"questions": questions}, seed=self.seed
+        )
 
 
 def setting_of(row: Mapping[str, Any]) -> Setting:
@@ -205,7 +209,7 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
     settings = [setting_of(row) for row in rows]
     said = dict.fromkeys(f"{it.model} on {it.num_gpus}x {it.gpu} with {it.engine}" for it in settings)
     return [
-        "assumed where a cell does not say: " + ", ".join(said),
+        "settings (assumed where a cell does not state them): " + ", ".join(said),
         "dependencies between nodes are assumed per category (docs/calibration.md)",
-        f"net_win_rate_over_ar is a {WHAT}",
+        f"net_win_rate_over_ar is a {WHAT}. {CAVEAT}",
     ]

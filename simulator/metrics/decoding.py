@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,21 @@ from numpy.typing import NDArray
 from simulator.core import Table
 from simulator.metrics.quality_surrogate import surrogate
 
+if TYPE_CHECKING:
+    from simulator.world import RunResult
+
 
 def visible_share(edges: NDArray[np.int64], visible: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the share of each answer's dependencies that could be seen; 1 where it has none. All of shape (n,)."""
     return np.where(edges > 0, visible / np.maximum(edges, 1), 1.0)
+
+
+def seen(result: RunResult, service: str = "chat") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the share of dependencies seen, and whether there was a plan, per question in order of number."""
+    table = result.requests[service]
+    order = np.argsort(table.column("request"))
+    visible = visible_share(table.column("edges"), table.column("visible_edges"))[order]
+    return visible, table.column("planned")[order].astype(np.bool_)
 
 
 def summarize_decoding(requests: Table, done: NDArray[np.bool_]) -> dict[str, Any]:

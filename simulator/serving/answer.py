@@ -152,7 +152,7 @@ class Answer:
     def cut_off(self) -> None:
         """The simulation stops: record what has begun and not ended."""
         for number, sequence in self._sequences.items():
-            if not self._missing[number]:
+            if sequence.arrival_s >= 0.0:
                 self._record(number, sequence, done=False)
 
     def totals(self) -> tuple[str, int, int, int, int, int, int, int, int, int]:

@@ -163,7 +163,7 @@ class GenerationSequence(Sequence):
         rank: float | None,
         passes_requests: bool,
     ) -> None:
-        super().__init__(answer.request.index, 0.0, input_tokens, output_tokens, hash_ids, tiers)
+        super().__init__(answer.request.index, -1.0, input_tokens, output_tokens, hash_ids, tiers)
         self.answer = answer
         self.generation = generation
         self.rank = rank

@@ -193,10 +193,13 @@ class ServiceRuntime:
         self._record(request, it, COMPLETED)
         it.feed.finished(request)
 
-    def close(self) -> int:
-        """Record what is still under way when the run stops; return how many requests that are."""
+    def stop(self) -> None:
+        """Book the steps that have ended when the run stops; of all services before any of them is closed."""
         for replica in self.replicas:
             replica.stop()
+
+    def close(self) -> int:
+        """Record what is still under way when the run stops; return how many requests that are."""
         unfinished = len(self._open)
         for sequence, it in self._open.items():
             if it.answer is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simulator.workloads.graphs import AnswerGraph, from_graphs
+from simulator.workloads.graphs import MOST_NODES, AnswerGraph, from_graphs
 from simulator.workloads.readers import Rows, block_ids, check_cover
 from simulator.workloads.requests import Requests
 from simulator.workloads.sources import SourceFile, nearest, shorten
@@ -124,14 +124,17 @@ def read_graphs(source: SourceFile, hash_block_tokens: int = 16) -> Requests:
 def _graph(line: _Line, row: Mapping[str, Any]) -> AnswerGraph | None:
     """Return the graph of a line; None, and its faults noted, where it has any."""
     category, suitable = row.get("category", ""), row.get("suitable", False)
-    if not isinstance(category, str):
-        line.fault(f"category is {shorten(category)}; allowed: a text")
+    if not isinstance(category, str) or not category.isprintable():
+        line.fault(f"category is {shorten(category)}; allowed: a text of printable characters")
     if not isinstance(suitable, bool):
         line.fault(f"suitable is {shorten(suitable)}; allowed: true or false")
     total = line.count(row["plan_tokens"], "plan_tokens") if "plan_tokens" in row else None
     written = row["nodes"]
     if not isinstance(written, list) or not written:
         line.fault(f"nodes is {shorten(written)}; allowed: a list of at least one node")
+        return None
+    if len(written) > MOST_NODES:
+        line.fault(f"nodes has {len(written):,} entries; allowed: at most {MOST_NODES}")
         return None
     nodes = [_node(line, place, node) for place, node in enumerate(written)]
     found = [node for node in nodes if node is not None]
@@ -164,7 +167,7 @@ def _node(line: _Line, place: int, written: object) -> _Node | None:
     if missing:
         line.fault(f"{where}: key is missing: {', '.join(missing)}")
     elif name is None:
-        line.fault(f"{where}: id is {shorten(written['id'])}; allowed: a text or a whole number")
+        line.fault(f"{where}: id is {shorten(written['id'])}; allowed: a printable text or a whole number")
     tokens = line.count(written["tokens"], f"{where}: tokens") if "tokens" in written else None
     plan = line.count(written["plan_tokens"], f"{where}: plan_tokens") if "plan_tokens" in written else None
     difficulty = line.number(written.get("difficulty", DIFFICULTY), f"{where}: difficulty")
@@ -185,7 +188,7 @@ def _node(line: _Line, place: int, written: object) -> _Node | None:
 def _name(written: object) -> str | None:
     """Return an id as a text, so that 1 and "1" are the same; None where it is no id."""
     if isinstance(written, str):
-        return written or None
+        return written if written and written.isprintable() else None
     if isinstance(written, bool) or not isinstance(written, int) or written.bit_length() > 64:
         return None
     return str(written)

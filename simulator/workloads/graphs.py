@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_NODES = 256
+"""Nodes of an answer at most: plans have a dozen, and a chain's prompts hold all that was written before."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerGraph:

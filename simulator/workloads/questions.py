@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from simulator.workloads.generators import Stream, draw_arrivals
 from simulator.workloads.graph_shapes import ByCategory
-from simulator.workloads.graphs import AnswerGraphs
+from simulator.workloads.graphs import MOST_NODES, AnswerGraphs
 from simulator.workloads.lengths import draw_lengths
 from simulator.workloads.question_edges import Nodes, Tendency, draw_edges
 from simulator.workloads.question_figures import QuestionFigures, question_assumptions, question_figures
@@ -94,7 +94,12 @@ def generate_questions(
         drawn = _by_class(category, stream("input_tokens").random(n), figures.word_probabilities, words)
         input_tokens = _whole(drawn * assumed.tokens_per_word)
 
-    nodes = Nodes.of(np.minimum(_node_counts(spec, figures, names, category, stream("nodes")), output_tokens))
+    nodes = Nodes.of(
+        np.minimum(
+            _node_counts(spec, figures, names, category, stream("nodes")),
+            np.minimum(output_tokens, MOST_NODES),
+        )
+    )
     tendency = Tendency(
         np.array([one.dependent for one in beliefs]),
         np.array([one.parents for one in beliefs]),

@@ -41,7 +41,7 @@ def write(path: Path, *rows: str, header: str = "category,model,policy,batch") -
 
 
 def test_plato_gains_what_is_published(figures):
-    assert the(figures, "plato over AR")[0].met
+    assert the(figures, "plato over AR, best")[0].met
 
 
 def test_without_pipelining_it_gains_what_is_published(figures):
@@ -64,7 +64,7 @@ def test_a_chain_decodes_at_autoregressive_speed_from_its_first_node_on(figures)
 
 
 def test_a_skeleton_gains_what_is_published_on_suitable_categories(figures):
-    cells = the(figures, "sot over AR, vicuna")
+    cells = [it for it in the(figures, "sot over AR, vicuna") if it.published != "-"]
     assert len(cells) == 15
     assert all(it.met for it in cells), [(it.label, it.ours) for it in cells if not it.met]
     assert the(figures, "highest anywhere")[0].met
@@ -80,6 +80,15 @@ def test_normal_and_skeleton_prefills(figures):
 )
 def test_prefills_of_points(figures):
     assert all(it.met for it in the(figures, "tokens, points"))
+
+
+@pytest.mark.xfail(strict=True, reason="neither reading of the published range is met")
+def test_the_prompt_of_a_point(figures):
+    assert all(it.met for it in the(figures, "prompt of one point"))
+
+
+def test_forks_gain_what_is_published(figures):
+    assert the(figures, "apar_fork")[0].met
 
 
 def test_latencies_of_transformers(figures):

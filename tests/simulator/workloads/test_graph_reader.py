@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from devices.errors import InputError
 from simulator.workloads.graph_reader import DIFFICULTY, read_graphs
-from simulator.workloads.graphs import AnswerGraph
+from simulator.workloads.graphs import MOST_NODES, AnswerGraph
 from simulator.workloads.sources import SourceFile
 from simulator.workloads.spec import GraphTrace, Stored
 
@@ -121,8 +121,8 @@ BAD = [
     (question(nodes=["a"]), "nodes[0] is 'a'; allowed: an object with id and tokens"),
     (question({"id": "a", "token": 3}), "node 'a': unknown key 'token'; nearest: tokens; allowed: id, "),
     (question({"id": "a"}), "node 'a': key is missing: 'tokens'"),
-    (question(node(True)), "nodes[0]: id is True; allowed: a text or a whole number"),
-    (question(node(""), node(None)), "nodes[0]: id is ''; allowed: a text or a whole number"),
+    (question(node(True)), "nodes[0]: id is True; allowed: a printable text or a whole number"),
+    (question(node(""), node(None)), "nodes[0]: id is ''; allowed: a printable text or a whole number"),
     (question(node(tokens=0)), "node 'a': tokens is 0; allowed: whole numbers from 1 to 100,000,000"),
     (question(node(tokens=2.0)), "node 'a': tokens is 2.0; allowed: whole numbers"),
     (question(node(plan_tokens=0)), "node 'a': plan_tokens is 0; allowed: whole numbers from 1"),
@@ -211,7 +211,12 @@ def graphs(draw) -> AnswerGraph:
     )
     difficulty = st.lists(st.floats(0, 1), min_size=n, max_size=n).map(tuple)
     return AnswerGraph(
-        draw(tokens), draw(tokens), parents, draw(difficulty), draw(st.text(max_size=5)), draw(st.booleans())
+        draw(tokens),
+        draw(tokens),
+        parents,
+        draw(difficulty),
+        draw(st.text(max_size=5).filter(str.isprintable)),
+        draw(st.booleans()),
     )
 
 
@@ -280,3 +285,16 @@ def test_the_example_of_the_documentation_is_read(source):
     assert requests.output_tokens.tolist() == [100, 115]
     assert requests.graphs.graph(0).plan_tokens == (13, 14, 13)
     assert requests.graphs.graph(0).parents == ((), (0,), (0, 1))
+
+
+@pytest.mark.parametrize("category", ["\ud800", "a\nb"])
+def test_text_that_no_table_can_hold_is_refused(source, category):
+    ((line, message),) = faults(source(question(category=category)))
+    assert line == 1
+    assert "a text of printable characters" in message
+
+
+def test_an_answer_of_too_many_nodes_is_refused(source):
+    nodes = [node(n, plan_tokens=1) for n in range(MOST_NODES + 1)]
+    ((_, message),) = faults(source(question(*nodes, plan_tokens=None)))
+    assert message == f"nodes has {MOST_NODES + 1} entries; allowed: at most {MOST_NODES}"
