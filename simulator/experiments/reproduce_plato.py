@@ -5,8 +5,8 @@ and hardly any settings, so that these are assumed, for every cell alike:
 
 - one A100-80G where the model fits, else the fewest of them (1, 2, 4, 8) on which it does; Transformers 4.28, the
   engine of Skeleton-of-Thought's measurements;
-- questions, answers and dependencies as `simulator.workloads.questions` draws them; 80 of them per cell, and as many as
-  four batches;
+- questions, answers and dependencies as `simulator.workloads.questions` draws them: 320 per cell, and as many as four
+  batches;
 - lengths of instructions as the policies have them by default; nothing is cached from one question to the next.
 """
 
@@ -37,7 +37,7 @@ from simulator.world import RunResult, simulate
 GPU, ENGINE = "a100-80g-sxm", "transformers-4.28"
 """What a cell runs on where it does not say."""
 
-QUESTIONS = 80
+QUESTIONS = 320
 """Questions per cell; more where the batch is large."""
 
 DATASETS = ("vicuna-80", "wizardlm-218")
