@@ -51,7 +51,7 @@ SKEWED_FRAMES_PER_S = 33.0
 DECODING = ("autoregressive", "sot", "plato", "plato_no_pipeline", "graph_oracle")
 """Policies of part (d)."""
 
-QUESTION_RATES = ("0.5/s", "1/s", "2/s", "3/s", "4/s")
+QUESTION_RATES = ("0.5/s", "1/s", "2/s", "3/s", "5/s")
 """Rates at which questions arrive in part (d)."""
 
 
