@@ -218,7 +218,8 @@ def test_a_line_that_was_cut_short_does_not_count(tmp_path):
 
 
 LETHAL = """
-import os, sys
+import multiprocessing, os, sys
+multiprocessing.set_start_method("fork")
 from simulator.experiments import sweep as sweeping
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_file import load_sweep
@@ -275,7 +276,7 @@ def test_a_sweep_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path):
             command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 60
-        while len(lines(folder) if folder.exists() else []) < target and process.poll() is None:
+        while len(read_results(folder)) < target and process.poll() is None:
             assert time.monotonic() < deadline
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
