@@ -30,6 +30,7 @@ from calibration.recipes.recipe import (
 )
 from devices.catalogue import engine_fit, load_profile
 from devices.profiles import GpuProfile
+from simulator.experiments.plato_report import LATENCIES_S
 from simulator.serving.engines import load_engine
 from simulator.serving.models import load_model
 from simulator.serving.step_cost import StepCost
@@ -45,8 +46,7 @@ BENCH_GPUS = {"Nvidia A100 GPU": "a100-40g-sxm", "Nvidia H100 GPU": "h100-80g-sx
 EAGER = "transformers-4.28"
 EAGER_GPU = "a100-80g-sxm"
 EAGER_TOKENS = 128, 64
-EAGER_S = {"vicuna-7b": (0.040, 2.735), "vicuna-13b": (0.054, 3.725), "vicuna-33b": (0.100, 5.506)}
-"""Seconds that the Skeleton-of-Thought paper gives for prefilling and decoding so many tokens alone on an A100-80G."""
+"""Tokens that are prefilled and decoded alone in the Skeleton-of-Thought paper's latencies, on one A100-80G."""
 
 ABOUT = {
     "h100-80g-sxm/gemm_share": "the paper says only H100, its rate suggests the PCIe board",
@@ -182,7 +182,7 @@ def eager(data: Path, shelf: Shelf) -> Found:
     assert isinstance(profile, GpuProfile)
     prompt, decoded = EAGER_TOKENS
     layers, kernels_s, measured_s = [], [], []
-    for name, (prefill_s, decode_s) in EAGER_S.items():
+    for name, (prefill_s, decode_s) in LATENCIES_S.items():
         model = load_model(name)
         cost = StepCost(model, profile, engine_fit(profile, EAGER)[0], engine)
         layers += 2 * [float(model.layers)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,11 @@ def overrides_of(sweep: Sweep, point: Any) -> tuple[str, ...]:
 
 def one(sweep: Sweep, run: Planned) -> Outcome:
     """Do one run in this process."""
-    scenario = load(sweep.base, overrides_of(sweep, run.point))
-    return execute(Job(scenario, run.replication, resolver(sweep.base)))
+    return _outcome(sweep.base, overrides_of(sweep, run.point), run.replication)
+
+
+def _outcome(base: Path, overrides: Sequence[str], replication: int) -> Outcome:
+    return execute(Job(load(base, overrides), replication, resolver(base)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +103,8 @@ class _Chunk:
 def _do(chunk: _Chunk) -> int:
     """Do the runs of a chunk and append what they come to; return how many."""
     writer = Writer(chunk.folder)
-    resolve = resolver(chunk.base)
     for key, replication, overrides in chunk.runs:
-        outcome = execute(Job(load(chunk.base, overrides), replication, resolve))
+        outcome = _outcome(chunk.base, overrides, replication)
         failure = outcome.failure
         writer.append(
             {
@@ -237,7 +240,7 @@ def _hand_out(
     exhausted = False
     while True:
         while not exhausted and len(pending) < 2 * workers:
-            runs = list(_take(waiting, size))
+            runs = list(islice(waiting, size))
             if not runs:
                 exhausted = True
                 break
@@ -255,8 +258,3 @@ def _hand_out(
             took_s = (time.perf_counter() - given_s) / 2  # about half of it in the queue
             fitting = int(CHUNK_S * number / max(took_s, 1e-6))
             size = max(1, min(fitting, 2 * size, MOST_IN_CHUNK, remaining // (2 * workers)))
-
-
-def _take(runs: Iterator[Planned], number: int) -> Iterator[Planned]:
-    for _, run in zip(range(number), runs, strict=False):
-        yield run

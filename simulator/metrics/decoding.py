@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,21 +10,18 @@ from numpy.typing import NDArray
 from simulator.core import Table
 from simulator.metrics.quality_surrogate import surrogate
 
-if TYPE_CHECKING:
-    from simulator.world import RunResult
-
 
 def visible_share(edges: NDArray[np.int64], visible: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the share of each answer's dependencies that could be seen; 1 where it has none. All of shape (n,)."""
     return np.where(edges > 0, visible / np.maximum(edges, 1), 1.0)
 
 
-def seen(result: RunResult, service: str = "chat") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the share of dependencies seen, and whether there was a plan, per question in order of number."""
-    table = result.requests[service]
-    order = np.argsort(table.column("request"))
-    visible = visible_share(table.column("edges"), table.column("visible_edges"))[order]
-    return visible, table.column("planned")[order].astype(np.bool_)
+def seen(
+    requests: Table, rows: NDArray[np.bool_] | NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return, for some rows, the share of dependencies seen and whether there was a plan."""
+    visible = visible_share(requests.column("edges")[rows], requests.column("visible_edges")[rows])
+    return visible, requests.column("planned")[rows].astype(np.bool_)
 
 
 def summarize_decoding(requests: Table, done: NDArray[np.bool_]) -> dict[str, Any]:
@@ -37,15 +34,13 @@ def summarize_decoding(requests: Table, done: NDArray[np.bool_]) -> dict[str, An
     done
         Shape (n,). Which of them were answered.
     """
-
     done = done & (requests.column("answer_tokens") > 0)
 
     def mean(column: str) -> float | None:
         values = requests.column(column)[done]
         return float(values.mean()) if len(values) else None
 
-    visible = visible_share(requests.column("edges")[done], requests.column("visible_edges")[done])
-    planned = requests.column("planned")[done].astype(np.bool_)
+    visible, planned = seen(requests, done)
     answer, critical = requests.column("answer_tokens")[done], requests.column("critical_tokens")[done]
     return {
         "generations": mean("generations"),

@@ -100,9 +100,8 @@ class Answer:
                 self._ahead[earlier] = max(self._ahead[earlier], tokens + self._ahead[number])
         for watchers in self._watchers:
             watchers.sort(reverse=True)
-        self._readers: list[list[int]] = [
-            [] for _ in generations
-        ]  # per generation: who has its output in the prompt
+        # per generation: who has its output in the prompt
+        self._readers: list[list[int]] = [[] for _ in generations]
         for number, it in enumerate(generations):
             for source in {piece.output_of for piece in it.prompt} - {None}:
                 self._readers[source].append(number)  # type: ignore[index]

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from devices.errors import InputError
 from simulator.cli import main
-from simulator.experiments.compare import compare
 from simulator.experiments.run_store import load_run
 from simulator.metrics.quality_surrogate import WHAT
 from simulator.policies.registry import policies
@@ -47,26 +46,6 @@ CHATS = (
 )
 
 Runs = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Return a function that runs variants of the tiny scenario, each set of them once."""
-    known: dict[str, Path] = {}
-    base = tmp_path_factory.mktemp("graphs")
-    (base / "tiny.yaml").write_text(SCENARIO)
-
-    def run(
-        vary: dict[str, list[str]] | None = None, overrides: tuple[str, ...] = (), replications: int = 1
-    ) -> Path:
-        key = repr((vary, overrides, replications))
-        if key not in known:
-            out = base / str(len(known))
-            compare(base / "tiny.yaml", vary or {}, overrides, replications=replications, out=out)
-            [known[key]] = out.iterdir()
-        return known[key]
-
-    return run
 
 
 def drawn(folder: Path, kind: str, into: Path, **options: object) -> str:

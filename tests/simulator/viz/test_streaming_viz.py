@@ -13,7 +13,6 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from devices.errors import InputError
-from simulator.experiments.compare import compare
 from simulator.experiments.run_store import load_run
 from simulator.streaming.group import Component
 from simulator.viz import OF_A_SESSION, plot
@@ -56,26 +55,6 @@ ALONE = (
 HIGH = "{name: mpbond, input_height: 360, output_height: 1080}"
 
 Runs = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Return a function that runs variants of the tiny scenario, each set of them once."""
-    known: dict[str, Path] = {}
-    base = tmp_path_factory.mktemp("streaming")
-    (base / "tiny.yaml").write_text(SCENARIO)
-
-    def run(
-        vary: dict[str, list[str]] | None = None, overrides: tuple[str, ...] = (), replications: int = 1
-    ) -> Path:
-        key = repr((vary, overrides, replications))
-        if key not in known:
-            out = base / str(len(known))
-            compare(base / "tiny.yaml", vary or {}, overrides, replications=replications, out=out)
-            [known[key]] = out.iterdir() if replications == 1 or vary else [out]
-        return known[key]
-
-    return run
 
 
 def drawn(folder: Path, kind: str, into: Path, **options: object) -> str:
