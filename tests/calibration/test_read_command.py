@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from calibration.arguments import TABLE_KINDS
 from calibration.readers import READERS
 from calibration.table import read_measurements
-from simulator.cli import BAD_INPUT, OK, TABLE_KINDS, main
+from simulator.cli import BAD_INPUT, OK, main
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
