@@ -49,7 +49,13 @@ def sweep(arguments: Namespace) -> int:
         )
         return 0
     table = run_sweep(
-        it, runs, folder, shard=shard, jobs=arguments.jobs, progress=_silent if arguments.quiet else _bar()
+        it,
+        runs,
+        folder,
+        shard=shard,
+        jobs=arguments.jobs,
+        command=arguments.argv,
+        progress=_silent if arguments.quiet else _bar(),
     )
     results = read_results(folder)
     states = [results[run.key]["status"] for run in runs if run.key in results]

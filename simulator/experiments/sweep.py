@@ -16,6 +16,7 @@ from devices.errors import Fault, InputError
 from simulator import __version__
 from simulator.experiments.execution import Job, Outcome, execute
 from simulator.experiments.identity import identify
+from simulator.experiments.stored_sweep import write_manifest
 from simulator.experiments.sweep_file import Sweep
 from simulator.experiments.sweep_store import Planned, Writer, read_results, write_plan, write_table
 from simulator.scenario.load import load, resolver
@@ -126,6 +127,7 @@ def run_sweep(
     shard: tuple[int, int] = (1, 1),
     jobs: int = 1,
     executor: Executor | None = None,
+    command: Sequence[str] = (),
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Path | None:
     """Do what has not been done of a shard of the plan, and write the table once all shards are done.
@@ -144,6 +146,8 @@ def run_sweep(
         Processes; 1: this one.
     executor
         Where to run instead; it is not rebuilt where it breaks.
+    command
+        What the user typed, for the manifest.
     progress
         Told whenever runs have ended.
 
@@ -153,6 +157,7 @@ def run_sweep(
         ``results.parquet``; None where other shards have runs left.
     """
     write_plan(folder, runs)
+    write_manifest(folder, sweep, runs, load(sweep.base, overrides_of(sweep, runs[0].point)), command)
     mine = runs[shard[0] - 1 :: shard[1]]
     finished = {key for key, result in read_results(folder).items() if result["status"] == "succeeded"}
     left = list({run.key: run for run in mine if run.key not in finished}.values())

@@ -1,0 +1,104 @@
+"""What the folder of a sweep says of itself: its manifest, and its table read back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devices.document import dump_yaml
+from devices.errors import Fault, InputError
+from simulator.experiments.run_store import FORMAT, MANIFEST, SCENARIO, read_manifest, to_json, versions
+from simulator.experiments.sweep_file import Sweep
+from simulator.experiments.sweep_store import RESULTS, Planned
+from simulator.scenario.load import to_data
+from simulator.scenario.spec import Scenario
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def write_manifest(
+    folder: Path, sweep: Sweep, runs: Sequence[Planned], first: Scenario, command: Sequence[str]
+) -> None:
+    """Write ``manifest.json`` of kind ``sweep``, and ``scenario.resolved.yaml`` of the first run.
+
+    Parameters
+    ----------
+    folder
+        The sweep's folder, which exists.
+    sweep, runs
+        The sweep and its whole plan.
+    first
+        Scenario of the first run.
+    command
+        What the user typed.
+    """
+    manifest = {
+        "format": FORMAT,
+        "kind": "sweep",
+        "name": sweep.name,
+        "command": list(command),
+        "versions": versions(),
+        "base": sweep.base.name,
+        "overrides": list(sweep.overrides),
+        "axes": list(sweep.axes),
+        "points": len(sweep.points),
+        "replications": sweep.replications,
+        "runs": len(runs),
+    }
+    for name, text in ((MANIFEST, to_json(manifest)), (SCENARIO, dump_yaml(to_data(first)))):
+        unfinished = folder / f".{name}.{secrets.token_hex(4)}"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(folder / name)
+
+
+@dataclass(frozen=True)
+class StoredSweep:
+    """A sweep read back from its folder."""
+
+    folder: Path
+    """Where it lies."""
+    manifest: Mapping[str, Any]
+    """What ``manifest.json`` says."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Paths that vary."""
+        return tuple(self.manifest["axes"])
+
+    @cached_property
+    def frame(self) -> pandas.DataFrame:
+        """One row per run in the order of the plan: axes, replication, status, failure, figures.
+
+        Raises
+        ------
+        InputError
+            Where the sweep has not ended.
+        """
+        import pandas  # noqa: PLC0415 (slow import)
+        from pyarrow import ArrowException  # noqa: PLC0415
+
+        file = self.folder / RESULTS
+        if not file.is_file():
+            raise InputError(
+                Fault("has no results yet: the sweep has runs left to do", file=str(self.folder))
+            )
+        try:
+            return pandas.read_parquet(file)
+        except (ArrowException, OSError) as error:
+            raise InputError(Fault(f"cannot be read: {error}", file=str(file))) from error
+
+
+def load_sweep_folder(folder: Path) -> StoredSweep:
+    """Read the folder of a sweep back.
+
+    Raises
+    ------
+    InputError
+        Where `folder` is none, or was written by a newer version.
+    """
+    return StoredSweep(folder, read_manifest(folder, "sweep"))
