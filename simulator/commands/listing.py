@@ -214,7 +214,12 @@ def _scenarios() -> Rows:
 
 
 def _metrics() -> Rows:
-    return [{"name": name, "unit": unit, "definition": definition} for name, unit, definition in METRICS]
+    from simulator.metrics.registry import metrics  # noqa: PLC0415 (brings numpy)
+
+    own = [(f"custom.{it.name}", "by name", f"{it.kind}: {it.definition}") for it in metrics()]
+    return [
+        {"name": name, "unit": unit, "definition": definition} for name, unit, definition in (*METRICS, *own)
+    ]
 
 
 def _plots() -> Rows:

@@ -50,6 +50,7 @@ from numpy.typing import NDArray
 from simulator.core import Table
 from simulator.metrics.decoding import summarize_decoding
 from simulator.metrics.distribution import distribution
+from simulator.metrics.registry import custom_figures
 from simulator.metrics.viewers import summarize_viewers
 from simulator.scenario.streaming_spec import StreamingService
 
@@ -90,6 +91,8 @@ def summarize(result: RunResult) -> dict[str, Any]:
             **_service(result.requests[name], list(service.kv_tiers)),
             "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
         }
+    for name, table in (result.requests | result.viewers).items():
+        services[name] |= custom_figures(services[name]["kind"], table)
     return {
         "scenario": scenario.name,
         "seed": result.seed,
