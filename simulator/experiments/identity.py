@@ -53,7 +53,7 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
     OSError
         Where a file that the scenario names cannot be read.
     """
-    catalogue = {name: _digest(file) for name, file in sorted(catalogue_files(scenario).items())}
+    catalogue = catalogue_digests(scenario)
     named: dict[str, str] = {}
 
     def without_places(data: Any) -> Any:
@@ -84,6 +84,11 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
 def catalogue_files(scenario: Scenario) -> dict[str, Traversable]:
     """Return the catalogue files that a scenario stands on, by their name in the project."""
     return dict(_catalogue_files(scenario))
+
+
+def catalogue_digests(scenario: Scenario) -> dict[str, str]:
+    """Return the SHA-256 of each catalogue file that a scenario stands on, as it is now."""
+    return {name: _digest(file) for name, file in sorted(catalogue_files(scenario).items())}
 
 
 def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Traversable]]:

@@ -14,7 +14,11 @@
     With LLM services: one row per request of all of them (column ``service``); a tier's columns are null where the
     service lacks that tier.
 ``devices.parquet``
-    With LLM services: one row per run of engine steps: service, device, replica, from when to when, energy and more.
+    With LLM services: one row per run of engine steps: service, device, replica, from when to when, energy and more;
+    none where the scenario says ``record_intervals: false``.
+``pointers.parquet``
+    With LLM services: one row per phase in which KV of a prompt was computed from the front or loaded from the back:
+    which tokens, from when to when, and from which tier; none where the scenario says ``record_intervals: false``.
 ``generations.parquet``
     With questions whose answers are dependency graphs: one row per generation that an answer was decoded in.
 ``viewers.parquet``
@@ -47,6 +51,7 @@ from simulator.experiments.run_tables import (
     CHUNKS,
     DEVICES,
     GENERATIONS,
+    PHASES,
     PHONES,
     REQUESTS,
     TOTALS,
@@ -61,6 +66,7 @@ from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
 from simulator.serving import answer
 from simulator.serving.build import INTERVALS
+from simulator.serving.pointers import POINTERS
 from simulator.serving.service import request_schema
 from simulator.streaming.viewing import VIEWER_COLUMNS
 from simulator.world import RunResult
@@ -193,14 +199,7 @@ class StoredRun:
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario with every default written out."""
-        from simulator.scenario.validation import validate  # noqa: PLC0415 (brings pydantic)
-
-        # The files that it names may be gone by now, so that only its types are checked.
-        scenario, faults = validate(Scenario, read_document(self.folder / SCENARIO))
-        if faults:
-            raise InputError(faults)
-        assert isinstance(scenario, Scenario)
-        return scenario
+        return stored_scenario(self.folder)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -217,6 +216,11 @@ class StoredRun:
     def devices(self) -> pandas.DataFrame:
         """One row per run of engine steps (see `simulator.serving.build.INTERVALS`)."""
         return self._frame(DEVICES)
+
+    @cached_property
+    def pointers(self) -> pandas.DataFrame:
+        """One row per phase in which KV of a prompt was made (see `simulator.serving.pointers.POINTERS`)."""
+        return self._frame(PHASES)
 
     @cached_property
     def generations(self) -> pandas.DataFrame:
@@ -251,6 +255,7 @@ class StoredRun:
     def result(self) -> RunResult:
         """Return the run as it was before it was stored: what was computed from it can be computed again."""
         services = self.scenario.llm_services
+        recorded = services if self.scenario.record_intervals else {}
         return RunResult(
             scenario=self.scenario,
             seed=self.manifest["seed"],
@@ -269,9 +274,8 @@ class StoredRun:
                 for name in services
                 if name in self.scenario.graph_services
             },
-            intervals={name: service_rows(self.devices, name, INTERVALS) for name in services}
-            if self.scenario.record_intervals
-            else {},
+            intervals={name: service_rows(self.devices, name, INTERVALS) for name in recorded},
+            pointers={name: service_rows(self.pointers, name, POINTERS) for name in recorded},
             devices=device_totals(self.totals),
             notes=tuple(self.manifest["notes"]),
             viewers={
@@ -299,6 +303,24 @@ class StoredRun:
             message = f"the run failed, so it has no {name}: {self.manifest['failure']['message']}"
             raise InputError(Fault(message, file=str(self.folder)))
         return self.folder / name
+
+
+def stored_scenario(folder: Path) -> Scenario:
+    """Return the scenario that a folder of any kind keeps, with every default written out.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read.
+    """
+    from simulator.scenario.validation import validate  # noqa: PLC0415 (brings pydantic)
+
+    # The files that it names may be gone by now, so that only its types are checked.
+    scenario, faults = validate(Scenario, read_document(folder / SCENARIO))
+    if faults:
+        raise InputError(faults)
+    assert isinstance(scenario, Scenario)
+    return scenario
 
 
 def load_run(folder: Path) -> StoredRun:

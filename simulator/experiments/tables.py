@@ -29,7 +29,7 @@ class Figures:
     half_widths: Sequence[float | None] = ()
     """Half the interval's width per row, None where there is none; empty: no row has one."""
     unit: str = ""
-    """``s``, ``B``, ``J``, ``share``, or empty; the column is scaled to its greatest value."""
+    """``s``, ``B``, ``J`` or ``share``: the column is scaled to its greatest value; any other stands as it is."""
     signed: bool = False
     """A plus sign stands before what is above zero: the column holds differences."""
 
@@ -80,7 +80,7 @@ def figure_tables(labels: Sequence[str], groups: Sequence[Group], corner: str = 
     """
     label_width = max(len(corner), *(len(label) for label in labels)) if labels else len(corner)
     blocks: list[list[list[str]]] = []
-    rendered = [_render(group, len(labels)) for group in groups]
+    rendered = [_render(group) for group in groups]
     line_width = 0
     for lines in rendered:
         width = len(lines[0]) + 3
@@ -101,26 +101,36 @@ def figure_tables(labels: Sequence[str], groups: Sequence[Group], corner: str = 
     return "\n".join(tables)
 
 
-def _render(group: Group, rows: int) -> list[str]:
+def _render(group: Group) -> list[str]:
     """Return the lines of a group: heading, titles, one per row; all of one width."""
-    unit = group.columns[0].unit
-    largest = max(
-        (abs(value) for column in group.columns for value in column.values if value is not None), default=0.0
-    )
-    scales = _SCALES[unit]
-    scale, symbol = next((entry for entry in scales if entry[0] <= largest), scales[-1])
-    if unit == "s" and largest == 0.0:
-        scale, symbol = scales[0]
+    scale, symbol = scale_of(group.columns)
     columns = []
     for column in group.columns:
-        digits = _decimals(column.values, scale)
-        cells = [column.title, *(_cell(column, row, scale, digits) for row in range(rows))]
-        width = max(6, *(len(cell) for cell in cells))
-        columns.append([cell.rjust(width) for cell in cells])
-    lines = ["  ".join(cells) for cells in zip(*columns, strict=True)]
+        texts = [column.title, *cells(column, scale)]
+        width = max(6, *(len(text) for text in texts))
+        columns.append([text.rjust(width) for text in texts])
+    lines = ["  ".join(texts) for texts in zip(*columns, strict=True)]
     heading = f"{group.title} ({symbol})" if symbol else group.title
     width = max(len(heading), len(lines[0]))
     return [heading.ljust(width), *(line.rjust(width) for line in lines)]
+
+
+def scale_of(columns: Sequence[Figures]) -> tuple[float, str]:
+    """Return divisor and symbol of the unit that suits the greatest value of columns of one unit."""
+    unit = columns[0].unit
+    largest = max(
+        (abs(value) for column in columns for value in column.values if value is not None), default=0.0
+    )
+    scales = _SCALES.get(unit, ((1.0, unit),))
+    if unit == "s" and largest == 0.0:
+        return scales[0]
+    return next((entry for entry in scales if entry[0] <= largest), scales[-1])
+
+
+def cells(column: Figures, scale: float) -> list[str]:
+    """Return the text of each row of a column in units of `scale`."""
+    decimals = _decimals(column.values, scale)
+    return [_cell(column, row, scale, decimals) for row in range(len(column.values))]
 
 
 def _decimals(values: Sequence[float | None], scale: float) -> int:
