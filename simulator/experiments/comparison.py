@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.experiments.execution import Outcome
-from simulator.experiments.statistics import Estimate, batch_means, over_replications
+from simulator.experiments.statistics import (
+    Difference,
+    Estimate,
+    batch_means,
+    estimates_data,
+    holm,
+    over_replications,
+    paired,
+)
 from simulator.scenario.spec import Scenario
+from simulator.scenario.streaming_spec import StreamingService
 
 if TYPE_CHECKING:
     import pandas
@@ -55,6 +64,20 @@ class Variant:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A figure whose differences the tables show."""
+
+    group: str
+    """What it is a figure of, such as ``TTFT``; with its service where there are several."""
+    statistic: str
+    """Which statistic, such as ``p99``."""
+    path: str
+    """Its dotted path in the summary."""
+    unit: str
+    """``s``, ``J`` or empty."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Variants of one scenario under the same arrivals; the first one is the baseline."""
@@ -70,7 +93,7 @@ class Comparison:
     folder: Path | None = field(default=None, compare=False)
     """Where it was written; None where it was not."""
 
-    def differences(self, variant: Variant) -> dict[str, Estimate]:
+    def differences(self, variant: Variant) -> dict[str, Difference]:
         """Return what `variant` differs by from the first one, paired, by the figure's dotted path.
 
         With several replications: the mean over replications, for every figure. With one: the mean over the
@@ -88,14 +111,41 @@ class Comparison:
         if not flat:
             return {}
         return {
-            path: over_replications(
-                [
-                    None if base.get(path) is None or other.get(path) is None else other[path] - base[path]  # type: ignore[operator]
-                    for base, other in flat
-                ]
-            )
+            path: paired([base.get(path) for base, _ in flat], [other.get(path) for _, other in flat])
             for path in flat[0][0]
         }
+
+    @cached_property
+    def headlines(self) -> tuple[Headline, ...]:
+        """The figures whose differences the tables show."""
+        services = self.variants[0].scenario.services
+        several = self.replications > 1
+        shown = []
+        for service, spec in services.items():
+            figures = _STREAMING_FIGURES if isinstance(spec, StreamingService) else _LLM_FIGURES
+            prefix = f"{service} " if len(services) > 1 else ""
+            shown += [
+                Headline(prefix + group, statistic, f"services.{service}.{metric}.{statistic}", unit)
+                for group, statistic, metric, unit in figures
+                if several or statistic == "mean"  # one run has pairs of requests, whose mean alone is known
+            ]
+        return (*shown, Headline("energy", "total", "energy_j.total", "J")) if several else tuple(shown)
+
+    @cached_property
+    def adjusted_p(self) -> dict[tuple[str, str], float]:
+        """P-value by label of a variant and path of a figure, adjusted for how many a reader sees at once.
+
+        The family of the Holm–Bonferroni correction is every difference that the text table shows with an interval:
+        all headlines of all variants but the first one.
+        """
+        found = {}
+        for variant in self.variants[1:]:
+            differences = self.differences(variant)
+            for headline in self.headlines:
+                difference = differences.get(headline.path)
+                if difference is not None and difference.p is not None:
+                    found[variant.label, headline.path] = difference.p
+        return dict(zip(found, holm(list(found.values())), strict=True))
 
     def as_data(self) -> list[dict[str, Any]]:
         """Return one object per variant, ready for JSON."""
@@ -108,13 +158,24 @@ class Comparison:
             if self.replications == 1:
                 row["summary"] = variant.outcomes[0].summary
             else:
-                row["statistics"] = {path: it.as_data() for path, it in variant.statistics.items()}
+                row["statistics"] = estimates_data(variant.statistics)
             if number:
-                row["difference"] = {path: it.as_data() for path, it in self.differences(variant).items()}
+                row["difference"] = self._differences_data(variant)
             if variant.failed:
                 row["failures"] = variant.failures()
             rows.append(row)
         return rows
+
+    def _differences_data(self, variant: Variant) -> dict[str, dict[str, Any]]:
+        differences = self.differences(variant)
+        data = estimates_data(differences)
+        for path, difference in differences.items():
+            data[path] |= {
+                "p": difference.p,
+                "p_adjusted": self.adjusted_p.get((variant.label, path)),
+                "narrower_by": difference.narrower_by,
+            }
+        return data
 
     def frame(self) -> pandas.DataFrame:
         """Return one row per run: varied values, replication, status, every figure of the summary."""
@@ -134,6 +195,19 @@ class Comparison:
         )
 
 
+_LLM_FIGURES = (
+    ("TTFT", "mean", "ttft_s", "s"),
+    ("TTFT", "p99", "ttft_s", "s"),
+    ("E2E", "mean", "e2e_s", "s"),
+    ("E2E", "p99", "e2e_s", "s"),
+)
+_STREAMING_FIGURES = (
+    ("QoE per chunk", "mean", "qoe", ""),
+    ("stalls", "mean", "rebuffer_s", "s"),
+    ("energy per phone", "mean", "energy_per_phone_j", "J"),
+)
+
+
 def flatten(data: Mapping[str, Any] | None, prefix: str = "") -> dict[str, float | None]:
     """Return the figures of a summary by dotted path; texts are left out, seeds too."""
     flat: dict[str, float | None] = {}
@@ -146,8 +220,8 @@ def flatten(data: Mapping[str, Any] | None, prefix: str = "") -> dict[str, float
     return flat
 
 
-def _paired_differences(base: Outcome, other: Outcome) -> dict[str, Estimate]:
-    differences: dict[str, Estimate] = {}
+def _paired_differences(base: Outcome, other: Outcome) -> dict[str, Difference]:
+    differences: dict[str, Difference] = {}
     for service in base.observations.keys() & other.observations.keys():
         first, second = base.observations[service], other.observations[service]
         _, here, there = np.intersect1d(first.key, second.key, assume_unique=True, return_indices=True)

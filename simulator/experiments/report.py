@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from textwrap import fill
 
 from simulator.experiments.comparison import Comparison, Variant
-from simulator.experiments.statistics import Estimate
-from simulator.experiments.tables import Figures, Group, figure_tables
+from simulator.experiments.statistics import SIGNIFICANCE, Difference, Estimate
+from simulator.experiments.tables import MARK, WIDTH, Figures, Group, figure_tables
 from simulator.metrics.quality_surrogate import WHAT
 from simulator.scenario.streaming_spec import StreamingService
 
@@ -246,38 +249,21 @@ def _devices(labels: Sequence[str], rows: Sequence[Row], corner: str, comparison
 def _differences(shown: Sequence[Variant], comparison: Comparison) -> str:
     others = shown[1:]
     rows = [comparison.differences(variant) for variant in others]
+    marked = [
+        {path for (label, path), p in comparison.adjusted_p.items() if label == it.label and p < SIGNIFICANCE}
+        for it in others
+    ]
     groups = []
-    for service, spec in shown[0].scenario.services.items():
-        several = f"{service} " if len(shown[0].scenario.services) > 1 else ""
-        if isinstance(spec, StreamingService):
-            groups += [
-                Group(
-                    several + title,
-                    [_figures(rows, "mean", f"services.{service}.{path}", unit, intervals=True, signed=True)],
-                )
-                for title, path, unit in (
-                    ("QoE per chunk", "qoe.mean", ""),
-                    ("stalls", "rebuffer_s.mean", "s"),
-                    ("energy per phone", "energy_per_phone_j.mean", "J"),
-                )
-            ]
-            continue
-        statistics = ("mean",) if comparison.replications == 1 else ("mean", "p99")
-        for title, metric in (("TTFT", "ttft_s"), ("E2E", "e2e_s")):
-            paths = {statistic: f"services.{service}.{metric}.{statistic}" for statistic in statistics}
-            groups.append(
-                Group(
-                    f"{several}{title}",
-                    [
-                        _figures(rows, name, path, "s", intervals=True, signed=True)
-                        for name, path in paths.items()
-                    ],
-                )
+    for title, headlines in groupby(comparison.headlines, key=lambda it: it.group):
+        columns = [
+            replace(
+                _figures(rows, it.statistic, it.path, it.unit, intervals=True, signed=True),
+                marked=[it.path in paths for paths in marked],
             )
+            for it in headlines
+        ]
+        groups.append(Group(title, columns))
     if comparison.replications > 1:
-        groups.append(
-            Group("energy", [_figures(rows, "total", "energy_j.total", "J", intervals=True, signed=True)])
-        )
         how = f"over {comparison.replications} replications with common random numbers"
     else:
         how = (
@@ -285,7 +271,38 @@ def _differences(shown: Sequence[Variant], comparison: Comparison) -> str:
             "in order of arrival, not over\nreplications (--replications gives those)"
         )
     table = figure_tables([variant.label for variant in others], groups, _corner(comparison))
-    return f"Paired difference from {shown[0].label}, {how}\n{table}"
+    notes = _significance(comparison) + _narrower(rows, comparison)
+    return f"Paired difference from {shown[0].label}, {how}\n{table}{notes}"
+
+
+def _significance(comparison: Comparison) -> str:
+    """Say what the marks mean."""
+    number = len(comparison.adjusted_p)
+    if not number:
+        return ""
+    level = f"differs from 0 at {SIGNIFICANCE * 100:g} % after the Holm–Bonferroni correction"
+    test = "paired t tests" if comparison.replications > 1 else "t tests of batch means"
+    if any(p < SIGNIFICANCE for p in comparison.adjusted_p.values()):
+        text = f"{MARK} {level} for all {number} differences shown ({test})."
+    else:
+        text = f"None of the {number} differences shown {level} ({test})."
+    return fill(text, WIDTH) + "\n"
+
+
+def _narrower(rows: Sequence[Mapping[str, Difference]], comparison: Comparison) -> str:
+    """Say what common random numbers are worth, over the variants."""
+    parts = []
+    for it in comparison.headlines:
+        factors = sorted(
+            row[it.path].narrower_by or 0.0 for row in rows if it.path in row and row[it.path].narrower_by
+        )
+        if factors:
+            low, high = (f"{factor:.1f}" for factor in (factors[0], factors[-1]))
+            parts.append(f"{it.group} {it.statistic} {low if low == high else f'{low} to {high}'}")
+    if not parts:
+        return ""
+    text = f"Without common random numbers intervals would be so many times as wide: {', '.join(parts)}."
+    return fill(text, WIDTH) + "\n"
 
 
 def _failures(comparison: Comparison, variant: Variant) -> str:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 WIDTH = 100
 """Columns of a terminal that tables stay within; one group of columns may be wider."""
 
+MARK = "*"
+"""Behind numbers that the text below a table speaks of."""
+
 _SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
     "B": ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
@@ -32,6 +35,8 @@ class Figures:
     """``s``, ``B``, ``J`` or ``share``: the column is scaled to its greatest value; any other stands as it is."""
     signed: bool = False
     """A plus sign stands before what is above zero: the column holds differences."""
+    marked: Sequence[bool] = ()
+    """Whether `MARK` stands behind the number, per row; empty: behind none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +158,8 @@ def _cell(column: Figures, row: int, scale: float, decimals: int) -> str:
     if half_width:  # two digits of the interval decide how many of the value mean something
         decimals = max(decimals, min(1 - math.floor(math.log10(half_width / scale)), decimals + 2))
     text = f"{value / scale:{'+' if column.signed else ''},.{decimals}f}"
-    return text if half_width is None else f"{text} ± {half_width / scale:,.{decimals}f}"
+    if half_width is not None:
+        text += f" ± {half_width / scale:,.{decimals}f}"
+    if any(column.marked):  # a blank keeps numbers without a mark in line
+        text += MARK if column.marked[row] else " "
+    return text
