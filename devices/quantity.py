@@ -101,6 +101,14 @@ NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _TEXT = re.compile(rf"\s*(?P<number>{NUMBER})\s*(?P<unit>.*?)\s*", re.ASCII | re.DOTALL)
 
 
+def number_and_unit(text: str) -> tuple[float, str] | None:
+    """Return a quantity's two parts as they are written; its unit may be empty, and other text gives None."""
+    match = _TEXT.fullmatch(text)
+    if match is None or not math.isfinite(float(match["number"])):
+        return None
+    return float(match["number"]), match["unit"]
+
+
 def parse_quantity(value: object, unit: str) -> float:
     """Return `value` in the SI unit `unit`.
 

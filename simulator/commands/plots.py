@@ -9,7 +9,7 @@ from simulator import viz
 
 
 def plot(arguments: Namespace) -> int:
-    """Draw a run or a comparison into a file."""
+    """Draw what a folder holds into a file."""
     viz.plot(
         arguments.folder,
         arguments.kind,
@@ -18,6 +18,8 @@ def plot(arguments: Namespace) -> int:
         session=arguments.session,
         window_s=tuple(arguments.window) if arguments.window else None,
         request=arguments.request,
+        x=arguments.x,
+        y=arguments.y,
     )
     print(f"written: {arguments.output}", file=sys.stderr)
     return 0

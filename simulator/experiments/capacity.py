@@ -12,15 +12,18 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from devices.errors import Fault, InputError, SimulatorError
 from devices.sourced import unknown_name
 from simulator.experiments.comparison import flatten
-from simulator.experiments.execution import Job, bad_input, run_jobs
-from simulator.experiments.statistics import over_replications
+from simulator.experiments.execution import Job, Observations, Outcome, bad_input, run_jobs
+from simulator.experiments.statistics import Estimate, over_replications
 from simulator.scenario.load import load, resolver
 from simulator.scenario.spec import Scenario
 
@@ -61,6 +64,17 @@ class Probe:
     """Whether every objective was kept and every request answered."""
     figures: dict[str, float | None]
     """The SLO's figures and ``throughput.requests_per_s``: means over the replications."""
+    attainment: Estimate
+    """Share of the requests that were answered within the limits of the SLO, over the replications."""
+    goodput_per_s: Estimate
+    """So many requests per second of the time that throughput is counted over."""
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self) | {
+            "attainment": self.attainment.as_data(),
+            "goodput_per_s": self.goodput_per_s.as_data(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +85,14 @@ class Capacity:
     """That load; None where none of those tried keeps it."""
     bounded: bool
     """Whether a higher load was found that does not keep it."""
+    unit: str
+    """What follows a load: ``/s`` for a rate, nothing for a factor on that of a trace."""
     probes: tuple[Probe, ...]
     """Everything that was tried, the lowest load first."""
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self) | {"probes": [probe.as_data() for probe in self.probes]}
 
 
 def parse_slo(text: str) -> tuple[Objective, ...]:
@@ -134,11 +154,15 @@ def capacity(
     overrides: Sequence[str] = (),
     *,
     workload: str | None = None,
+    loads: Sequence[float] = (),
     replications: int = 1,
     executor: Executor | None = None,
     progress: Callable[[Probe], None] = lambda probe: None,
 ) -> Capacity:
     """Search for the highest load at which a scenario keeps an SLO.
+
+    All loads see the same random numbers. An SLO's latency terms, such as ``ttft_s.p99<=2``, also give each request a
+    limit (2 s for its TTFT); goodput counts the requests that stay within all of them.
 
     Parameters
     ----------
@@ -150,6 +174,8 @@ def capacity(
         ``PATH=VALUE`` texts.
     workload
         Whose load is changed; None: the only one.
+    loads
+        Further loads to try, for the goodput curve.
     replications
         Independent repetitions of each probe.
     executor
@@ -179,9 +205,7 @@ def capacity(
             for outcome in outcomes:
                 if outcome.failure is not None:
                     raise SimulatorError(f"{place} = {rate:g}{unit}: {outcome.failure.message}")
-            probes[rate] = _probe(
-                rate, slo, [(outcome.summary or {})["services"][service] for outcome in outcomes]
-            )
+            probes[rate] = _probe(rate, slo, service, outcomes)
             progress(probes[rate])
         return probes[rate].kept
 
@@ -194,7 +218,9 @@ def capacity(
             low = middle
         else:
             high = middle
-    return Capacity(low, high is not None, tuple(probes[rate] for rate in sorted(probes)))
+    for rate in loads:
+        kept(rate)
+    return Capacity(low, high is not None, unit, tuple(probes[rate] for rate in sorted(probes)))
 
 
 def _bracket(kept: Callable[[float], bool], start: float) -> tuple[float | None, float | None]:
@@ -213,8 +239,8 @@ def _bracket(kept: Callable[[float], bool], start: float) -> tuple[float | None,
     return None, rate
 
 
-def _probe(rate: float, slo: Sequence[Objective], services: Sequence[dict[str, Any]]) -> Probe:
-    flat = [flatten(service) for service in services]
+def _probe(rate: float, slo: Sequence[Objective], service: str, outcomes: Sequence[Outcome]) -> Probe:
+    flat = [flatten((outcome.summary or {})["services"][service]) for outcome in outcomes]
     figures: dict[str, float | None] = {}
     for name in (*(objective.figure for objective in slo), "throughput.requests_per_s"):
         if name not in flat[0]:
@@ -224,4 +250,28 @@ def _probe(rate: float, slo: Sequence[Objective], services: Sequence[dict[str, A
         figures[name] = over_replications([one[name] for one in flat]).mean
     lost = sum((one["requests.failed"] or 0) + (one["requests.unfinished"] or 0) for one in flat)
     met = all(objective.kept(figures[objective.figure]) for objective in slo)
-    return Probe(rate, met and not lost, figures)
+    shares, goodputs = [], []
+    for outcome, one in zip(outcomes, flat, strict=True):
+        within = requests_within(slo, outcome.observations[service])
+        answered = one["requests.completed"] or 0
+        shares.append(float(within.mean()) if len(within) else None)
+        goodputs.append(
+            (one["throughput.requests_per_s"] or 0.0) * within.sum() / answered if answered else 0.0
+        )
+    return Probe(rate, met and not lost, figures, over_replications(shares), over_replications(goodputs))
+
+
+def requests_within(slo: Sequence[Objective], requests: Observations) -> NDArray[np.bool_]:
+    """Tell of each request whether it was answered within the limits that the SLO's latency terms give it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,). An answer of one token has no TPOT, and keeps any limit on it.
+    """
+    within = ~np.isnan(requests.figures["e2e_s.mean"])
+    for objective in slo:
+        values = requests.figures.get(f"{objective.figure.partition('.')[0]}.mean")
+        if values is not None and not objective.at_least:
+            within &= np.isnan(values) | (values <= objective.limit)
+    return within

@@ -5,21 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from devices.document import Document, read_document
 from devices.errors import Fault, InputError
-from devices.quantity import Count, NonNegativeCount
+from devices.quantity import Count, NonNegativeCount, number_and_unit
 from simulator.scenario.validation import validate
 
 MOST_RUNS = 10_000_000
 """A design with more runs is taken for a slip."""
-
-_NUMBER_AND_UNIT = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(\D.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,6 @@ class Span:
 class Sweep:
     """A sweep: its base and the points of its design."""
 
-    path: Path
-    """The sweep file."""
     name: str
     """Name of the sweep."""
     base: Path
@@ -95,13 +91,15 @@ def is_sweep(path: Path) -> bool:
     return isinstance(data, dict) and bool({"axes", "base"} & data.keys())
 
 
-def load_sweep(path: Path, overrides: Sequence[str] = (), replications: int | None = None) -> Sweep:
+def load_sweep(
+    source: Path | Mapping[str, Any], overrides: Sequence[str] = (), replications: int | None = None
+) -> Sweep:
     """Read a sweep file and lay out its design.
 
     Parameters
     ----------
-    path
-        The file.
+    source
+        The file, or what would stand in it; then `base` is relative to the working directory.
     overrides
         ``PATH=VALUE`` texts that come after the file's own.
     replications
@@ -112,10 +110,10 @@ def load_sweep(path: Path, overrides: Sequence[str] = (), replications: int | No
     InputError
         With every fault of the file; those of the scenarios that it makes are found when they are loaded.
     """
-    document = read_document(path)
+    document = read_document(source) if isinstance(source, Path) else Document(MAPPING, plain(source), {})
     data = document.data if isinstance(document.data, dict) else {}
     head_data = {key: value for key, value in data.items() if key != "axes"}
-    whole = document.replaced((), head_data, str(path)) if data else document
+    whole = document.replaced((), head_data, document.name) if data else document
     head, faults = validate(_Head, whole)
     faults = [*faults]
     axes = _axes(document, data.get("axes"), faults)
@@ -124,12 +122,16 @@ def load_sweep(path: Path, overrides: Sequence[str] = (), replications: int | No
     if faults:
         raise InputError(faults)
     assert isinstance(head, _Head)
-    base = path.parent / head.base
+    folder, where = (
+        (source.parent, "beside the sweep file")
+        if isinstance(source, Path)
+        else (Path(), "in the working directory")
+    )
+    base = folder / head.base
     if not base.is_file():
-        raise InputError(document.fault(("base",), f"there is no file {head.base!r} beside the sweep file"))
+        raise InputError(document.fault(("base",), f"there is no file {head.base!r} {where}"))
     points = _points(head, axes)
     return Sweep(
-        path,
         head.name,
         base,
         (*head.set, *overrides),
@@ -137,6 +139,31 @@ def load_sweep(path: Path, overrides: Sequence[str] = (), replications: int | No
         tuple(axes),
         points,
     )
+
+
+MAPPING = "sweep"
+"""What messages call a sweep that is no file."""
+
+
+def plain(value: Any) -> Any:
+    """Return Python data as a file would have given it: tuples and arrays as lists, NumPy's numbers as Python's.
+
+    Raises
+    ------
+    InputError
+        Where no file could have given a part of it.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(it) for key, it in value.items()}
+    if isinstance(value, PathLike):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return [plain(it) for it in value]
+    raise InputError(Fault(f"{value!r} is no value that a scenario could have", file=MAPPING))
 
 
 def _axes(document: Document, written: Any, faults: list[Fault]) -> dict[str, list[str] | Span]:
@@ -174,12 +201,12 @@ def _span(
     ends: list[float] = []
     units: list[str] = []
     for name in ("low", "high"):
-        match = _NUMBER_AND_UNIT.fullmatch(str(values.get(name, "")))
-        if match is None or isinstance(values.get(name), bool):
+        parts = number_and_unit(str(values.get(name, "")))
+        if parts is None or isinstance(values.get(name), bool):
             wrong.append(f"{name} is {values.get(name)!r}; allowed: a number and, where it has one, its unit")
         else:
-            ends.append(float(match[1]))
-            units.append((match[2] or "").strip())
+            ends.append(parts[0])
+            units.append(parts[1])
     scale, whole = values.get("scale", "linear"), values.get("whole", False)
     if scale not in ("linear", "log"):
         wrong.append(f"scale is {scale!r}; allowed: linear, log")

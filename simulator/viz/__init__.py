@@ -10,11 +10,14 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from devices.errors import Fault, InputError
 
-__all__ = ["FORMATS", "OF_A_REQUEST", "OF_A_SESSION", "PLOT_KINDS", "plot"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FORMATS", "OF_A_REQUEST", "OF_A_SESSION", "OF_A_SWEEP", "PLOT_KINDS", "plot"]
 
 PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -34,6 +37,9 @@ PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "speedup_by_category": "speed-up of mean E2E over autoregressive decoding per category and policy",
         "speedup_against_load": "the same against the load, per policy, with the load at which it stops paying",
         "quality_against_speed": "surrogate of answer quality against the same speed-up, a point per policy",
+        "sweep_lines": "mean of a figure against one axis of a sweep, a line per combination of the others",
+        "sweep_effects": "a figure against every axis of a sweep: all runs, median and quartiles",
+        "goodput": "requests within the SLO, per second and as a share, against the load, of a capacity search",
     }
 )
 """Kind of plot -> what it shows."""
@@ -44,6 +50,9 @@ OF_A_SESSION: Final = ("playback", "pipeline")
 OF_A_REQUEST: Final = ("answer_gantt",)
 """Kinds that show one request of one run."""
 
+OF_A_SWEEP: Final = ("sweep_lines", "sweep_effects")
+"""Kinds that show a sweep."""
+
 FORMATS: Final = ("png", "svg", "pdf")
 """Endings of files that can be written."""
 
@@ -51,23 +60,26 @@ FORMATS: Final = ("png", "svg", "pdf")
 def plot(
     folder: Path,
     kind: str,
-    output: Path,
+    output: Path | None,
     service: str | None = None,
     *,
     session: int | None = None,
     window_s: tuple[float, float] | None = None,
     request: int | None = None,
-) -> None:
-    """Draw one kind of plot from a run folder or from a comparison's folder.
+    x: str | None = None,
+    y: str | None = None,
+) -> Figure:
+    """Draw one kind of plot from the folder of a run, a comparison, a sweep or a capacity search.
 
     Parameters
     ----------
     folder
-        A run folder; a comparison's folder; or any folder that holds some of these.
+        A run folder; a comparison's folder; or any folder that holds some of these. Kinds of `OF_A_SWEEP`: a sweep's;
+        ``goodput``: that of a capacity search.
     kind
         One of `PLOT_KINDS`.
     output
-        File to write; its ending says the format. The same folder always gives the same bytes.
+        File to write; its ending says the format. The same folder always gives the same bytes. None: none is written.
     service
         Name of the service that is shown; it must be given where there are several that the plot could show.
     session
@@ -76,6 +88,8 @@ def plot(
         The same kinds: from when to when, in s; None: all of it (``playback``), the first 30 s (``pipeline``).
     request
         Kinds of `OF_A_REQUEST`: which request, counted from 0; None: the first one that they can show.
+    x, y
+        Kinds of `OF_A_SWEEP`: axis and figure of the sweep; None: see `simulator.viz.sweep_folder.draw_sweep`.
 
     Raises
     ------
@@ -96,23 +110,27 @@ def plot(
     if kind in PLOT_KINDS and kind not in OF_A_REQUEST and request is not None:
         allowed = ", ".join(OF_A_REQUEST)
         faults.append(Fault(f"{kind} shows no single request; those that take a request: {allowed}"))
+    if kind in PLOT_KINDS and kind not in OF_A_SWEEP and not (x is None and y is None):
+        faults.append(Fault(f"{kind} takes no x or y; those that do: {', '.join(OF_A_SWEEP)}"))
     if window_s is not None and not 0.0 <= window_s[0] < window_s[1] < math.inf:
         faults.append(
             Fault(
                 f"a window must go from 0 s or later to a later time, not {window_s[0]:g} to {window_s[1]:g} s"
             )
         )
-    if output.suffix[1:].lower() not in FORMATS:
+    if output is not None and output.suffix[1:].lower() not in FORMATS:
         endings = ", ".join(f".{ending}" for ending in FORMATS)
         faults.append(Fault(f"unknown ending {output.suffix!r}; allowed: {endings}", file=str(output)))
     if not folder.is_dir():
-        faults.append(Fault("is no folder; allowed: a run or comparison folder", file=str(folder)))
+        faults.append(Fault("is no folder; allowed: one that a command has written", file=str(folder)))
     if faults:
         raise InputError(faults)
 
     from simulator.viz.folder import draw  # noqa: PLC0415 (slow import, needed only here)
     from simulator.viz.style import save  # noqa: PLC0415
 
-    figure = draw(folder, kind, service, session, window_s, request)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save(figure, output)
+    figure = draw(folder, kind, service, session, window_s, request, x, y)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save(figure, output)
+    return figure

@@ -13,12 +13,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from simulator.metrics.quality_surrogate import SHIFT, WHAT
+from simulator.viz.bands import band_key, line_key, line_with_band
 from simulator.viz.pairs import BASELINE
 from simulator.viz.speedup import by_factors, crossing, verdict
 from simulator.viz.style import (
@@ -129,25 +129,13 @@ def speedup_against_load(frame: pd.DataFrame, axis: str, unit: str, interval: st
     keys: list[Artist] = []
     for line, look in styles.items():
         rows = frame[frame["line"] == line].dropna(subset=["speedup"]).sort_values("load")
-        axes.plot(
-            rows["load"], rows["speedup"], color=look.colour, linestyle=look.dash, marker=look.marker,
-            markeredgecolor="white", zorder=3,
-        )  # fmt: skip
-        known = rows.dropna(subset=["speedup_low"])
-        axes.fill_between(
-            known["load"], known["speedup_low"], known["speedup_high"], color=look.colour, alpha=0.18, linewidth=0.0
-        )  # fmt: skip
+        line_with_band(axes, rows, "load", "speedup", look)
         loads, values = rows["load"].tolist(), rows["speedup"].tolist()
         if (at := crossing(loads, values)) is not None:
             axes.plot(
                 [at], [1.0], marker="|", markersize=11.0, markeredgewidth=2.0, color=look.colour, zorder=3.5
             )
-        keys.append(
-            Line2D(
-                [], [], color=look.colour, linestyle=look.dash, marker=look.marker, markeredgecolor="white",
-                label=f"{line}: {verdict(loads, values, unit)}",
-            )
-        )  # fmt: skip
+        keys.append(line_key(f"{line}: {verdict(loads, values, unit)}", look))
     axes.axhline(1.0, **_ONE)
     if by_factors(frame["load"].tolist()):
         log_axis(axes, "x")
@@ -161,7 +149,7 @@ def speedup_against_load(frame: pd.DataFrame, axis: str, unit: str, interval: st
     axes.set_ylabel(OVER)
     keys.append(Line2D([], [], label=BASELINE, color=_ONE["color"], linewidth=_ONE["linewidth"]))
     if interval and frame["speedup_low"].notna().any():
-        keys.append(Patch(color="#777777", alpha=0.3, linewidth=0.0, label=interval))
+        keys.append(band_key(interval))
     legend(figure, keys)
     return figure
 

@@ -1,4 +1,4 @@
-"""From a folder of stored runs to one of the kinds of plots."""
+"""From a folder to one of the kinds of plots."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from simulator.viz import graph_folder
+from simulator.viz.goodput import goodput_of
 from simulator.viz.llm_folder import LLM_FIGURES
 from simulator.viz.resources import energy_bars
 from simulator.viz.runs import GRAPHS, Study, load_study
 from simulator.viz.streaming_folder import SESSION_FIGURES, STREAMING_FIGURES
 from simulator.viz.style import footnote
+from simulator.viz.sweep_folder import SWEEP_FIGURES, draw_sweep
 
 
 def draw(
@@ -22,8 +24,14 @@ def draw(
     session: int | None = None,
     window_s: tuple[float, float] | None = None,
     request: int | None = None,
+    x: str | None = None,
+    y: str | None = None,
 ) -> Figure:
     """Return the figure of one of `simulator.viz.PLOT_KINDS` (see `simulator.viz.plot`)."""
+    if kind in SWEEP_FIGURES:
+        return draw_sweep(folder, kind, x, y)
+    if kind == "goodput":
+        return goodput_of(folder)
     if kind in LLM_FIGURES:
         study = load_study(folder, service, kind, "llm")
         figure = LLM_FIGURES[kind](study)

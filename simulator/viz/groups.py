@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from simulator.viz.bands import band_key, line_key, line_with_band
 from simulator.viz.style import (
     COLOURS,
     COMPONENT_COLOURS,
     GREY,
-    Look,
     legend,
     looks,
     panels,
@@ -58,8 +58,8 @@ def qoe_and_energy_by_phones(
     figure, [row] = panels(1, 2, 3.5, 2.9)
     quality, energy = row
     for line, look in styles.items():
-        _line(quality, frame[frame["line"] == line], "phones", "qoe", look)
-    keys: list[Artist] = [_key(line, look) for line, look in styles.items()]
+        line_with_band(quality, frame[frame["line"] == line], "phones", "qoe", look)
+    keys: list[Artist] = [line_key(line, look) for line, look in styles.items()]
     if (bound := frame.dropna(subset=["upper_bound"]) if "upper_bound" in frame else frame[:0]).size:
         best = bound.groupby("phones")["upper_bound"].max()
         quality.plot(best.index, best, color=COLOURS["black"], linewidth=1.0, linestyle=(0, (1.0, 1.2)))
@@ -75,7 +75,7 @@ def qoe_and_energy_by_phones(
         )
     if len(styles) > 1:
         for line, look in styles.items():
-            _line(energy, frame[frame["line"] == line], "phones", "energy_j", look, divisor)
+            line_with_band(energy, frame[frame["line"] == line], "phones", "energy_j", look, divisor=divisor)
         energy.set_ylim(bottom=0.0)
     else:
         keys += _stacked(energy, frame.sort_values("phones"), divisor)
@@ -106,7 +106,7 @@ def stalls_by_skew(frame: pd.DataFrame, of: str, interval: str = "") -> Figure:
     styles = looks(frame["line"])
     figure, [[axes]] = panels(1, 1, 4.8, 3.0)
     for line, look in styles.items():
-        _line(axes, frame[frame["line"] == line], "skew", "stall_s", look)
+        line_with_band(axes, frame[frame["line"] == line], "skew", "stall_s", look)
     axes.set_ylim(bottom=0.0)
     if axes.get_ylim()[1] < 1e-9:
         axes.set_ylim(0.0, 1.0)
@@ -116,7 +116,10 @@ def stalls_by_skew(frame: pd.DataFrame, of: str, interval: str = "") -> Figure:
     axes.set_ylabel("Stall per viewer and session (s)")
     legend(
         figure,
-        [*(_key(line, look) for line, look in styles.items()), *_interval_key(frame, interval, patch=True)],
+        [
+            *(line_key(line, look) for line, look in styles.items()),
+            *_interval_key(frame, interval, patch=True),
+        ],
     )
     return figure
 
@@ -174,20 +177,6 @@ def streaming_bars(frame: pd.DataFrame, interval: str = "", bound_label: str = "
 def components(frame: pd.DataFrame) -> list[str]:
     """Return the columns of a frame that hold components of the energy."""
     return [name for name in map(str, frame) if name.endswith("_j") and name != "energy_j"]
-
-
-def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, divisor: float = 1.0) -> None:
-    """Draw a line with its band."""
-    rows = rows.dropna(subset=[y]).sort_values(x)
-    axes.plot(
-        rows[x], rows[y] / divisor, color=look.colour, linestyle=look.dash, marker=look.marker,
-        markeredgecolor="white", zorder=3,
-    )  # fmt: skip
-    known = rows.dropna(subset=[f"{y}_low"])
-    axes.fill_between(
-        known[x], known[f"{y}_low"] / divisor, known[f"{y}_high"] / divisor,
-        color=look.colour, alpha=0.18, linewidth=0.0,
-    )  # fmt: skip
 
 
 def _stacked(axes: Axes, frame: pd.DataFrame, divisor: float, flat: bool = False) -> list[Artist]:
@@ -253,18 +242,12 @@ def _numbers(axes: Axes, frame: pd.DataFrame, column: str, divisor: float) -> No
         )  # fmt: skip
 
 
-def _key(line: str, look: Look) -> Line2D:
-    return Line2D(
-        [], [], color=look.colour, linestyle=look.dash, marker=look.marker, markeredgecolor="white", label=line
-    )  # fmt: skip
-
-
 def _interval_key(frame: pd.DataFrame, interval: str, patch: bool) -> Iterable[Artist]:
     if not interval or not any(
         frame[name].notna().any() for name in map(str, frame) if name.endswith("_low")
     ):
         return
     if patch:
-        yield Patch(color="#777777", alpha=0.3, linewidth=0.0, label=interval)
+        yield band_key(interval)
     else:
         yield Line2D([], [], color=_INTERVAL, marker="|", markersize=5.0, linewidth=1.0, label=interval)

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from simulator.viz.bands import band_key, estimates, line_key, line_with_band
 from simulator.viz.style import (
     GREY,
-    Look,
     legend,
     log_axis,
     looks,
@@ -43,8 +42,8 @@ MOST_COLUMNS = 4
 def ttft_against_bandwidth(frame: pd.DataFrame) -> Figure:
     """Draw the TTFT of each policy against the bandwidth of the storage tier, one panel per GPU.
 
-    Several rows of the same policy, bandwidth and GPU (replications) become their mean, with a band from the
-    smallest to the largest.
+    Several rows of the same policy, bandwidth and GPU (replications) become their mean, with the band of its
+    95 % interval.
 
     Parameters
     ----------
@@ -62,10 +61,13 @@ def ttft_against_bandwidth(frame: pd.DataFrame) -> Figure:
         axes.remove()
     cells = cells[: len(gpus)]
     styles = looks(table["policy"])
+    intervals = False
     for axes, gpu in zip(cells, gpus, strict=True):
         part = table[table["gpu"] == gpu]
         for policy, look in styles.items():
-            _curve(axes, part[part["policy"] == policy], look, policy == ORACLE)
+            curve = estimates(part[part["policy"] == policy], [BANDWIDTH], "ttft_s")
+            intervals |= bool(curve["ttft_s_low"].notna().any())
+            line_with_band(axes, curve, BANDWIDTH, "ttft_s", look, marker=policy != ORACLE)
         axes.set_title(str(gpu))
     if wide_spread(table[BANDWIDTH], ratio=4.0):
         log_axis(cells[0], "x")
@@ -84,7 +86,12 @@ def ttft_against_bandwidth(frame: pd.DataFrame) -> Figure:
             axes.set_xlabel("Storage bandwidth (Gbit/s)")
             axes.tick_params(labelbottom=True)
     cells[0].set_ylim(bottom=bottom)
-    handles: list[Line2D | Patch] = [_key(policy, look) for policy, look in styles.items()]
+    handles: list[Artist] = [
+        line_key("oracle bound" if policy == ORACLE else policy, look, marker=policy != ORACLE)
+        for policy, look in styles.items()
+    ]
+    if intervals:
+        handles.append(band_key("95 % interval over replications"))
     if ORACLE in styles:
         handles.append(Patch(color=GREY, alpha=0.22, linewidth=0.0, label="faster than the oracle"))
     legend(figure, handles)
@@ -99,38 +106,6 @@ def _with_bound(frame: pd.DataFrame) -> pd.DataFrame:
     bound = table.drop_duplicates(["gpu", BANDWIDTH])
     bound = bound.assign(policy=ORACLE, ttft_s=bound["oracle_s"]).dropna(subset=["ttft_s"])
     return pd.concat([table[table["policy"] != ORACLE], bound])
-
-
-def _curve(axes: Axes, rows: pd.DataFrame, look: Look, is_bound: bool) -> None:
-    grouped = rows.groupby(BANDWIDTH)["ttft_s"]
-    mean = grouped.mean()
-    marker = "" if is_bound else look.marker
-    axes.plot(
-        mean.index,
-        mean,
-        color=look.colour,
-        linestyle=look.dash,
-        marker=marker,
-        markeredgecolor="white",
-        zorder=3,
-    )
-    if (grouped.count() > 1).any():
-        axes.fill_between(
-            mean.index, grouped.min(), grouped.max(), color=look.colour, alpha=0.2, linewidth=0.0
-        )
-
-
-def _key(policy: str, look: Look) -> Line2D:
-    bound = policy == ORACLE
-    return Line2D(
-        [],
-        [],
-        color=look.colour,
-        linestyle=look.dash,
-        marker="" if bound else look.marker,
-        markeredgecolor="white",
-        label="oracle bound" if bound else policy,
-    )
 
 
 @styled

@@ -6,6 +6,7 @@ state that outlives a call.
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
@@ -194,11 +195,25 @@ def sequence(count: int) -> list[str]:
     return [mpl.colors.to_hex(shade) for shade in shades]
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows although no window system stands behind it."""
+
+    @styled
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue(), {"width": round(SHOWN_DPI * self.get_figwidth())}
+
+
+SHOWN_DPI: Final = 96
+"""Pixels per inch that a notebook gives a figure; the picture has more, for fine screens."""
+
+
 def panels(
     rows: int, columns: int, width: float, height: float, **shared: Any
 ) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure of `rows` x `columns` panels; `width` and `height` (inches) are those of one panel."""
-    figure = Figure(figsize=(width * columns + 0.6, height * rows + 0.7), layout="constrained")
+    figure = ShownFigure(figsize=(width * columns + 0.6, height * rows + 0.7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **shared)
     return figure, [list(row) for row in axes]

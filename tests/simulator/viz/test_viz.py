@@ -36,6 +36,7 @@ POLICIES = ("compute_only", "io_only", "cake", "oracle")
 BANDWIDTHS = (7.0, 32.0, 100.0)
 ALONE = ("ttft_cdf", "latency_bars", "queue_and_kv", "tier_traffic", "energy_bars")
 """Kinds that one run is enough for."""
+SWEEP_KINDS = ("sweep_lines", "sweep_effects", "goodput")
 STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
 """Kinds that show a streaming service: see `test_streaming_viz`."""
 GRAPH_KINDS = ("answer_gantt", "speedup_by_category", "speedup_against_load", "quality_against_speed")
@@ -127,7 +128,7 @@ def colours(figure: Figure) -> dict[str, str]:
 
 
 def test_every_kind_has_a_figure_of_its_own() -> None:
-    assert set(FIGURES) == set(PLOT_KINDS) - {*STREAMING_KINDS, *GRAPH_KINDS}
+    assert set(FIGURES) == set(PLOT_KINDS) - {*STREAMING_KINDS, *GRAPH_KINDS, *SWEEP_KINDS}
 
 
 @pytest.mark.parametrize("kind", FIGURES)

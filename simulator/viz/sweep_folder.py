@@ -1,0 +1,158 @@
+"""From the table of a sweep to the data of a plot: which axis, which figure, which runs form a line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from devices.errors import Fault, InputError
+from devices.quantity import UNITS, number_and_unit
+from devices.sourced import unknown_name
+from simulator.experiments.stored_sweep import StoredSweep, load_sweep_folder
+from simulator.viz.bands import estimates
+from simulator.viz.runs import word_of
+from simulator.viz.style import footnote
+from simulator.viz.sweeps import Axis, sweep_effects, sweep_lines
+
+DEFAULT_FIGURES = ("e2e_s.mean", "qoe.mean")
+"""What is drawn where nothing is asked for: the first of these that the first service has."""
+
+MOST_LINES = 12
+"""Lines that a person can tell apart."""
+
+
+def _lines(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
+    runs, figure = _runs(sweep, y)
+    path = _axis_path(sweep, runs, x)
+    axis = axis_of(path, runs[path].tolist())
+    runs = runs.assign(x=axis.places(runs[path].tolist()))
+    others = [name for name in sweep.axes if name != path]
+    runs["line"] = [_label(others, values) for values in runs[others].itertuples(index=False)]
+    count = runs["line"].nunique()
+    if count > MOST_LINES:
+        raise _fault(
+            sweep,
+            f"{count} lines against {path}, one per combination of the other axes; allowed: at most {MOST_LINES}. "
+            "Draw sweep_effects, or sweep fewer values",
+        )
+    return sweep_lines(
+        estimates(runs, ["line", "x"], figure).rename(columns=lambda name: str(name).replace(figure, "y", 1)),
+        axis,
+        figure_label(figure),
+    )
+
+
+def _effects(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
+    runs, figure = _runs(sweep, y)
+    chosen = sweep.axes if x is None else (_axis_path(sweep, runs, x),)
+    axes = [axis_of(path, runs[path].tolist()) for path in chosen]
+    places = {axis.path: axis.places(runs[axis.path].tolist()) for axis in axes}
+    return sweep_effects(pd.DataFrame(places), runs[figure].astype(float), axes, figure_label(figure))
+
+
+SWEEP_FIGURES: Final[Mapping[str, Callable[[StoredSweep, str | None, str | None], Figure]]] = (
+    MappingProxyType({"sweep_lines": _lines, "sweep_effects": _effects})
+)
+"""What can be drawn of a sweep."""
+
+
+def draw_sweep(folder: Path, kind: str, x: str | None, y: str | None) -> Figure:
+    """Return one of `SWEEP_FIGURES`.
+
+    Parameters
+    ----------
+    folder
+        The sweep's folder.
+    kind
+        Which figure.
+    x
+        Axis to draw against; None: the first one of numbers (``sweep_lines``), all (``sweep_effects``).
+    y
+        Figure, as a path of the summary, or below the only service that has it; None: one of `DEFAULT_FIGURES`.
+
+    Raises
+    ------
+    InputError
+        Where the folder is no sweep that has ended, or lacks what is asked for.
+    """
+    sweep = load_sweep_folder(folder)
+    figure = SWEEP_FIGURES[kind](sweep, x, y)
+    if failed := int((sweep.frame["status"] != "succeeded").sum()):
+        footnote(figure, f"Without {failed} of {len(sweep.frame)} runs, which failed.")
+    return figure
+
+
+def axis_of(path: str, values: Sequence[object]) -> Axis:
+    """Return what an axis's values are: numbers, numbers of one kind of unit, or names in their order."""
+    if all(isinstance(value, int | float) for value in values):
+        return Axis(path, "", {})
+    pairs = [number_and_unit(str(value)) for value in values]
+    known = [pair for pair in pairs if pair is not None]
+    if len(known) == len(values):
+        unit = known[0][1]
+        for multiples in UNITS.values():
+            if all(it in multiples for _, it in known):
+                # 12 digits: a factor between units must not keep equal values apart
+                places = [
+                    float(f"{number * float(multiples[it] / multiples[unit]):.12g}") for number, it in known
+                ]
+                return Axis(path, unit, dict(zip(map(str, values), places, strict=True)))
+    names = list(dict.fromkeys(map(str, values)))
+    return Axis(path, "", {name: float(place) for place, name in enumerate(names)}, named=True)
+
+
+def figure_label(figure: str) -> str:
+    """Return a figure's path as a label: services are few, so that their names can go where there is one."""
+    return figure.removeprefix("services.")
+
+
+def _runs(sweep: StoredSweep, y: str | None) -> tuple[pd.DataFrame, str]:
+    """Return the runs that have the figure, and the figure's column."""
+    frame = sweep.frame
+    figures = [
+        name for name in map(str, frame) if name not in (*sweep.axes, "replication", "status", "failure")
+    ]
+    if y is None:
+        names = [
+            name for tail in DEFAULT_FIGURES for name in figures if name.split(".", 2)[2:] == [tail]
+        ] or figures
+    else:
+        names = [name for name in figures if name == y or name.split(".", 2)[2:] == [y]]
+    if not names:
+        raise InputError(
+            Fault(unknown_name("figure", y or "", figures, "hetsim list metrics"), file=str(sweep.folder))
+        )
+    if y is not None and len(names) > 1:
+        raise _fault(sweep, f"{y} is a figure of several services; allowed: {', '.join(names)}")
+    runs = frame[frame[names[0]].notna()].reset_index(drop=True)
+    if runs.empty:
+        raise _fault(sweep, f"no run has {names[0]}")
+    return runs, names[0]
+
+
+def _axis_path(sweep: StoredSweep, runs: pd.DataFrame, x: str | None) -> str:
+    if x is not None:
+        if x not in sweep.axes:
+            raise _fault(sweep, f"has no axis {x!r}; allowed: {', '.join(sweep.axes)}")
+        return x
+    numbers = [path for path in sweep.axes if not axis_of(path, runs[path].tolist()).named]
+    several = [path for path in numbers if runs[path].nunique() > 1]
+    return (several or numbers or sweep.axes)[0]
+
+
+def _label(paths: Sequence[str], values: Sequence[object]) -> str:
+    words = []
+    for path, value in zip(paths, values, strict=True):
+        number = isinstance(value, float) and math.isfinite(value)
+        words.append(word_of(path, f"{value:.6g}" if number else str(value)))
+    return ", ".join(words)
+
+
+def _fault(sweep: StoredSweep, message: str) -> InputError:
+    return InputError(Fault(message, file=str(sweep.folder)))
