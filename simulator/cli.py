@@ -126,7 +126,8 @@ def parser() -> argparse.ArgumentParser:
     json_option(validate)
     quiet_option(validate)
 
-    add("schema", "files:schema", "JSON Schema of scenario files, for editors")
+    schema = add("schema", "files:schema", "JSON Schema of scenario or sweep files, for editors")
+    schema.add_argument("kind", nargs="?", choices=("scenario", "sweep"), default="scenario")
 
     listing = add("list", "listing:show", "what there is: " + ", ".join(LISTS))
     listing.add_argument("what", choices=LISTS)

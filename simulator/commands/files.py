@@ -43,10 +43,15 @@ def validate(arguments: Namespace) -> int:
 
 
 def schema(arguments: Namespace) -> int:
-    """Print the JSON Schema of scenario files."""
-    from simulator.scenario.schema import json_schema  # noqa: PLC0415 (brings pydantic)
+    """Print the JSON Schema of scenario or sweep files."""
+    if arguments.kind == "sweep":
+        from simulator.experiments.sweep_schema import sweep_schema  # noqa: PLC0415 (brings pydantic)
 
-    sys.stdout.write(to_json(json_schema()))
+        sys.stdout.write(to_json(sweep_schema()))
+    else:
+        from simulator.scenario.schema import json_schema  # noqa: PLC0415 (brings pydantic)
+
+        sys.stdout.write(to_json(json_schema()))
     return 0
 
 

@@ -21,7 +21,7 @@ MOST_RUNS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class Head:
     """What a sweep file says beside its axes."""
 
     version: Literal[1]
@@ -114,14 +114,14 @@ def load_sweep(
     data = document.data if isinstance(document.data, dict) else {}
     head_data = {key: value for key, value in data.items() if key != "axes"}
     whole = document.replaced((), head_data, document.name) if data else document
-    head, faults = validate(_Head, whole)
+    head, faults = validate(Head, whole)
     faults = [*faults]
     axes = _axes(document, data.get("axes"), faults)
-    if isinstance(head, _Head):
+    if isinstance(head, Head):
         faults += _misfits(document, head, axes)
     if faults:
         raise InputError(faults)
-    assert isinstance(head, _Head)
+    assert isinstance(head, Head)
     folder, where = (
         (source.parent, "beside the sweep file")
         if isinstance(source, Path)
@@ -228,7 +228,7 @@ def _span(
 _SPAN_KEYS = ("low", "high", "scale", "whole")
 
 
-def _misfits(document: Document, head: _Head, axes: Mapping[str, list[str] | Span]) -> list[Fault]:
+def _misfits(document: Document, head: Head, axes: Mapping[str, list[str] | Span]) -> list[Fault]:
     """Return what does not fit together: axes and design."""
     faults = []
     samples = head.design in ("latin_hypercube", "sobol")
@@ -257,7 +257,7 @@ def _misfits(document: Document, head: _Head, axes: Mapping[str, list[str] | Spa
     return faults
 
 
-def _points(head: _Head, axes: Mapping[str, list[str] | Span]) -> list[dict[str, str]]:
+def _points(head: Head, axes: Mapping[str, list[str] | Span]) -> list[dict[str, str]]:
     if head.design in ("grid", "zip"):
         lists = [cast(list[str], axis) for axis in axes.values()]
         rows = itertools.product(*lists) if head.design == "grid" else zip(*lists, strict=True)

@@ -24,8 +24,12 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the scenario file, with every policy that is registered."""
-    schema = _Generator(by_alias=False).generate(core_schema(Scenario))
-    return {"$schema": DIALECT, "title": "hetsim scenario", **schema}
+    return {"$schema": DIALECT, "title": "hetsim scenario", **schema_of(Scenario)}
+
+
+def schema_of(cls: type) -> dict[str, Any]:
+    """Return the JSON Schema of a dataclass that is read from a file."""
+    return _Generator(by_alias=False).generate(core_schema(cls))
 
 
 def field_docs(cls: type) -> dict[str, str]:

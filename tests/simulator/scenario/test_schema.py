@@ -1,65 +1,70 @@
 """The JSON Schema says what the loader accepts."""
 
 import json
-import re
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from devices.document import read_document
+from devices.errors import InputError
 from simulator.commands.scenarios import SHIPPED, scenario_names
+from simulator.experiments.sweep_file import load_sweep
+from simulator.experiments.sweep_schema import sweep_schema
 from simulator.policies.registry import policies
 from simulator.scenario.schema import field_docs, json_schema
 from simulator.workloads.spec import Synthetic
 
 SCENARIOS = [SHIPPED / f"{name}.yaml" for name in scenario_names(SHIPPED)]
 SCHEMA = json_schema()
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+SWEEP = sweep_schema()
+SWEEP_FILES = sorted((SHIPPED / "sweeps").glob("*.yaml"))
 
 
-def fits(schema, value):  # noqa: PLR0911
-    """Judge `value` by the part of JSON Schema that ours uses."""
-    if "$ref" in schema and not fits(SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]], value):
-        return False
-    if "anyOf" in schema and not any(fits(option, value) for option in schema["anyOf"]):
-        return False
-    if "oneOf" in schema and sum(fits(option, value) for option in schema["oneOf"]) != 1:
-        return False
-    if "const" in schema and value != schema["const"]:
-        return False
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    kind = schema.get("type")
-    if kind in TYPES and not isinstance(value, TYPES[kind]):
-        return False
-    if kind in ("number", "integer") and not number_fits(schema, value):
-        return False
-    if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
-        return False
-    if isinstance(value, list):
-        return all(fits(schema.get("items", {}), item) for item in value)
-    if not isinstance(value, dict):
-        return True
-    known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
-    if any(key not in value for key in schema.get("required", [])):
-        return False
-    if others is False and any(key not in known for key in value):
-        return False
-    others = {} if isinstance(others, bool) else others
-    return all(fits(known.get(key, others), item) for key, item in value.items())
+def fits(schema, value):
+    return Draft202012Validator(schema).is_valid(value)
 
 
-def number_fits(schema, value):
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    if schema["type"] == "integer" and value != int(value):
-        return False
-    low, above = schema.get("minimum", -1e300), schema.get("exclusiveMinimum", -1e300)
-    return low <= value <= schema.get("maximum", 1e300) and value > above
+@pytest.mark.parametrize("schema", [SCHEMA, SWEEP], ids=["scenario", "sweep"])
+def test_the_schema_is_one(schema):
+    Draft202012Validator.check_schema(schema)
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_shipped_scenarios_fit(path):
     assert fits(SCHEMA, read_document(path).data)
+
+
+@pytest.mark.parametrize("path", SWEEP_FILES, ids=lambda path: path.stem)
+def test_shipped_sweeps_fit(path):
+    assert fits(SWEEP, read_document(path).data)
+
+
+@pytest.mark.parametrize(
+    ("change", "right"),
+    [
+        ({}, True),
+        ({"design": "sobol", "samples": 4, "axes": {"a.b": {"low": 1, "high": "2", "scale": "log"}}}, True),
+        ({"axes": {}}, False),
+        ({"axes": {"a.b": []}}, False),
+        ({"axes": {"a.b": 3}}, False),
+        ({"axes": {"a.b": {"low": 1}}}, False),
+        ({"axes": {"a.b": {"low": 1, "high": 2, "step": 1}}}, False),
+        ({"design": "gird"}, False),
+        ({"replications": 0}, False),
+        ({"sampels": 3}, False),
+        ({"base": None}, False),
+    ],
+)
+def test_the_schema_of_sweeps_agrees_with_their_loader(tmp_path, change, right):
+    data = {"version": 1, "name": "x", "base": "base.yaml", "axes": {"a.b": [1, 2]}} | change
+    assert fits(SWEEP, data) is right
+    (tmp_path / "base.yaml").write_text("version: 1")
+    (tmp_path / "sweep.yaml").write_text(json.dumps(data))
+    if right:
+        assert load_sweep(tmp_path / "sweep.yaml").points
+    else:
+        with pytest.raises(InputError):
+            load_sweep(tmp_path / "sweep.yaml")
 
 
 DATA = """\
