@@ -253,7 +253,7 @@ def _probe(rate: float, slo: Sequence[Objective], service: str, outcomes: Sequen
     shares, goodputs = [], []
     for outcome, one in zip(outcomes, flat, strict=True):
         within = requests_within(slo, outcome.observations[service])
-        answered = one["requests.completed"] or 0
+        answered = np.count_nonzero(~np.isnan(outcome.observations[service].figures["e2e_s.mean"]))
         shares.append(float(within.mean()) if len(within) else None)
         goodputs.append(
             (one["throughput.requests_per_s"] or 0.0) * within.sum() / answered if answered else 0.0

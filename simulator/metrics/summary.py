@@ -8,6 +8,9 @@ TPOT
     Time per output token: (E2E - TTFT) / (output tokens - 1); not defined for answers of one token.
 Throughput
     Completed requests, or their output tokens, per second from the first arrival to the last completion.
+Steady state
+    With a ``warmup`` in the scenario, latencies and throughput are those of the requests that arrive after it
+    (`simulator.metrics.steady_state`): from when on, how many requests are left out, whether that state was reached.
 Hit rate of a tier
     Prompt tokens found there at admission over all prompt tokens admitted; ``gpu`` is the prefix cache in GPU
     memory. A tier counts only what no faster one held. Found is not loaded: compute_only finds and computes.
@@ -51,6 +54,7 @@ from simulator.core import Table
 from simulator.metrics.decoding import summarize_decoding
 from simulator.metrics.distribution import distribution
 from simulator.metrics.registry import custom_figures
+from simulator.metrics.steady_state import steady_state
 from simulator.metrics.viewers import summarize_viewers
 from simulator.scenario.streaming_spec import StreamingService
 
@@ -63,9 +67,19 @@ LATENCIES = ("ttft_s", "tpot_s", "e2e_s")
 COMPLETED, FAILED = 1, 2
 
 
-def latency_columns(requests: Table) -> dict[str, NDArray[np.float64]]:
-    """Return each latency of the completed requests, in order of completion; TPOT without one-token answers."""
+def latency_columns(requests: Table, kept: NDArray[np.bool_] | None = None) -> dict[str, NDArray[np.float64]]:
+    """Return each latency of the completed requests, in order of completion; TPOT without one-token answers.
+
+    Parameters
+    ----------
+    requests
+        One row per request.
+    kept
+        Shape (requests,). Which requests count; None: all.
+    """
     done = requests.column("status") == COMPLETED
+    if kept is not None:
+        done &= kept
     arrival = requests.column("arrival_s")[done]
     first = requests.column("first_token_s")[done]
     finish = requests.column("finish_s")[done]
@@ -88,7 +102,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
             continue
         services[name] = {
             "kind": service.kind,
-            **_service(result.requests[name], list(service.kv_tiers)),
+            **_service(result.requests[name], list(service.kv_tiers), scenario.warmup),
             "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
         }
     for name, table in (result.requests | result.viewers).items():
@@ -114,14 +128,17 @@ def summarize(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _service(table: Table, tiers: list[str]) -> dict[str, Any]:
+def _service(table: Table, tiers: list[str], warmup: float | str) -> dict[str, Any]:
     status = table.column("status")
     done = status == COMPLETED
-    latencies = latency_columns(table)
-    output_tokens = int(table.column("output_tokens")[done].sum())
+    steady = steady_state(table, warmup)
+    counted = done & steady.kept
+    latencies = latency_columns(table, steady.kept)
+    output_tokens = int(table.column("output_tokens")[counted].sum())
     span_s = 0.0
-    if done.any():
-        span_s = float(table.column("finish_s")[done].max() - table.column("arrival_s").min())
+    if counted.any():
+        first_s = table.column("arrival_s")[steady.kept].min()
+        span_s = float(table.column("finish_s")[counted].max() - first_s)
     admitted = table.column("admitted_s") >= 0.0
     graphs = "prompt_tokens" in table.schema
     prompts = float(table.column("prompt_tokens" if graphs else "input_tokens")[admitted].sum())
@@ -137,7 +154,7 @@ def _service(table: Table, tiers: list[str]) -> dict[str, Any]:
         },
         **{name: distribution(latencies[name]) for name in LATENCIES},
         "throughput": {
-            "requests_per_s": _share(float(done.sum()), span_s),
+            "requests_per_s": _share(float(counted.sum()), span_s),
             "output_tokens_per_s": _share(float(output_tokens), span_s),
         },
         "qoe": {},
@@ -148,6 +165,7 @@ def _service(table: Table, tiers: list[str]) -> dict[str, Any]:
             "preemptions": int(table.column("preemptions").sum()),
         },
         **({"decoding": summarize_decoding(table, done)} if graphs else {}),
+        **({} if warmup == "none" else {"steady_state": steady.as_data()}),
     }
 
 

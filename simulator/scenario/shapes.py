@@ -54,6 +54,8 @@ class Choice:
         others = [tag for tag in self.members if tag not in mappings and tag != "null"]
         if isinstance(value, dict) and mappings:
             return max(mappings, key=lambda tag: sum(key in keys(self.members[tag], value) for key in value))
+        if isinstance(value, str) and value[:1].isalpha():  # a word is meant where words are listed
+            others.sort(key=lambda tag: typing.get_origin(self.members[tag]) is not Literal)
         return (others or mappings)[0]
 
 

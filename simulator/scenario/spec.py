@@ -167,6 +167,9 @@ class Scenario:
     """Links by name."""
     horizon: Seconds | None = None
     """Simulated time at which the run stops; None: when every request has finished."""
+    warmup: Seconds | Literal["none", "mser5"] = "none"
+    """What latencies and throughput of LLM services leave out: requests that arrive before this time; ``mser5``: what
+    comes before the steady state, which is looked for by MSER-5 (docs/statistics.md); ``none``: nothing."""
     seed: NonNegativeCount = 0
     """Root of every random stream."""
     description: str = ""
