@@ -18,6 +18,7 @@ from devices.errors import InputError
 from simulator.core import Table
 from simulator.experiments.identity import identify
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
+from simulator.metrics.steady_state import steady_state
 from simulator.metrics.summary import COMPLETED
 from simulator.scenario.load import Resolver
 from simulator.scenario.spec import Scenario
@@ -83,7 +84,8 @@ def execute(job: Job) -> Outcome:
         stage = "summarize"
         summary = result.summary()
         order = {name: index for index, name in enumerate(job.scenario.workloads)}
-        observations = {name: of_requests(table, order) for name, table in result.requests.items()}
+        warmup = job.scenario.warmup
+        observations = {name: of_requests(table, order, warmup) for name, table in result.requests.items()}
         observations |= {name: of_viewers(table) for name, table in result.viewers.items()}
     except Exception as error:
         failure = _failure(stage, error)
@@ -149,11 +151,12 @@ def bad_input(outcomes: Sequence[Outcome]) -> InputError | None:
     return InputError(list(dict.fromkeys(faults))) if faults else None
 
 
-def of_requests(requests: Table, workloads: dict[str, int]) -> Observations:
-    """Return the latencies of a service's requests; `workloads` numbers the scenario's workloads."""
+def of_requests(requests: Table, workloads: dict[str, int], warmup: float | str = "none") -> Observations:
+    """Return the latencies of a service's requests after the `warmup`; `workloads` numbers the scenario's workloads."""
     numbers = np.array([workloads[name] for name in requests.column("workload")], dtype=np.int64)
     key = numbers * WORKLOAD_STRIDE + requests.column("request")
     order = np.argsort(key)
+    order = order[steady_state(requests, warmup).kept[order]]
     arrival = requests.column("arrival_s")
     done = requests.column("status") == COMPLETED
 
