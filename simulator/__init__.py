@@ -4,12 +4,14 @@ For notebooks and scripts::
 
     import simulator
 
-    run = simulator.run("scenarios/cake/single.yaml", **{"services.chat.policies.kv_loading": "cake"})
+    run = simulator.run("cake/single", **{"services.chat.policies.kv_loading": "cake"})
     run.summary()["services"]["chat"]["ttft_s"]
     run.frame()                        # one row per request, as pandas
 
     policies = ["compute_only", "io_only", "cake"]
-    simulator.compare("scenarios/cake/single.yaml", {"services.chat.policies.kv_loading": policies}).frame()
+    found = simulator.compare("cake/single", {"services.chat.policies.kv_loading": policies}, replications=5)
+    found.means("services.chat.ttft_s.mean")
+    simulator.plot(found, "latency_bars")
 
 Everything behind these names is imported when it is first used.
 """
@@ -19,11 +21,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator.notebook import Run, compare, load, run
+    from simulator.notebook import (
+        CapacityResult,
+        Comparison,
+        Run,
+        SweepResult,
+        capacity,
+        compare,
+        load,
+        plot,
+        run,
+        sweep,
+    )
 
     __version__: str
 
-__all__ = ["Run", "__version__", "compare", "load", "run"]
+__all__ = [
+    "CapacityResult",
+    "Comparison",
+    "Run",
+    "SweepResult",
+    "__version__",
+    "capacity",
+    "compare",
+    "load",
+    "plot",
+    "run",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:

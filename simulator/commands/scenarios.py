@@ -19,7 +19,7 @@ SWEEPS = "sweeps"
 
 
 def find_scenario(text: str) -> Path:
-    """Return the file that `text` means: a path, or the name of a scenario below ``./scenarios``.
+    """Return the file that `text` means: a path, or the name of a scenario below ``./scenarios`` or a shipped one.
 
     Raises
     ------
@@ -29,12 +29,13 @@ def find_scenario(text: str) -> Path:
     path = Path(text)
     if path.is_file():
         return path
-    named = FOLDER / f"{text}.yaml"
-    if named.is_file():
-        return named
+    for folder in (FOLDER, SHIPPED):
+        named = folder / f"{text}.yaml"
+        if named.is_file():
+            return named
     if path.exists():
         raise InputError(Fault("is not a file", file=text))
-    known = scenario_names()
+    known = scenario_names() or scenario_names(SHIPPED)
     names = [str(FOLDER / f"{name}.yaml") for name in known] if path.suffix else known
     message = unknown_name("scenario", text, names, "hetsim list scenarios") if known else "no such file"
     raise InputError(Fault(message, file=text))

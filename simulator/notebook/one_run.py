@@ -1,22 +1,24 @@
-"""The few functions that a notebook needs; `simulator` offers them under its own name."""
+"""A run and what can be asked of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.core import Table
-from simulator.experiments.compare import as_yaml
-from simulator.experiments.compare import compare as run_comparison
-from simulator.experiments.comparison import Comparison
-from simulator.experiments.execution import worker_pool
+from simulator.experiments.comparison import flatten
+from simulator.experiments.evidence import assumed_note, fallbacks
+from simulator.experiments.folders import slug
+from simulator.experiments.identity import identify
+from simulator.experiments.run_store import Effort, write_run
 from simulator.metrics.summary import COMPLETED, FAILED
-from simulator.scenario.load import load as load_scenario
-from simulator.scenario.load import resolver
-from simulator.scenario.spec import Scenario
-from simulator.world import RunResult, simulate
+from simulator.notebook.folders import result_folder
+from simulator.notebook.tables import headlines, html_table, with_interval
+from simulator.scenario.load import Resolver
+from simulator.world import RunResult
 
 if TYPE_CHECKING:
     import pandas
@@ -25,12 +27,16 @@ STATUS = {COMPLETED: "completed", FAILED: "failed", 0: "unfinished"}
 """What the column ``status`` of a run's records means."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run and what can be asked of it."""
 
     result: RunResult
     """Everything that the run has left behind."""
+    resolve: Resolver
+    """Turns paths of the scenario into files."""
+    effort: Effort
+    """What the run took."""
 
     def summary(self) -> dict[str, Any]:
         """Return the summary that `hetsim run --json` prints."""
@@ -40,6 +46,17 @@ class Run:
     def notes(self) -> tuple[str, ...]:
         """What a reader must know, such as that a workload is a synthetic stand-in."""
         return self.result.notes
+
+    @cached_property
+    def folder(self) -> Path:
+        """A run folder, written when it is first asked for, that goes with this object."""
+        scenario, replication = self.result.scenario, self.result.replication
+        identity = identify(scenario, self.resolve, replication)
+        with result_folder() as kept:
+            folder = kept.path / slug(scenario.name)
+            write_run(folder, scenario, replication, identity, self.effort, (), self.result)
+            kept.given_to(self)
+        return folder
 
     def frame(self, service: str | None = None) -> pandas.DataFrame:
         """Return one row per request, in order of arrival.
@@ -109,6 +126,53 @@ class Run:
         chunks = {name: sessions[session].chunks for name, sessions in self.result.sessions.items()}
         return _frame(chunks, service)
 
+    def __repr__(self) -> str:
+        return "\n  ".join([f"Run of {self._title()}", *self._said()])
+
+    def _repr_html_(self) -> str:
+        import pandas as pd  # noqa: PLC0415 (slow import)
+
+        services = self.result.scenario.services
+        rows = [
+            {"service": name, "kind": services[name].kind, "n": self._count(name), **figures}
+            for name, figures in self._figures().items()
+        ]
+        scenario = self.result.scenario
+        notes = [*self.notes, *assumed_note([scenario]), *fallbacks(scenario)]
+        return html_table(pd.DataFrame(rows).fillna(""), (), self._title(), notes)
+
+    def _title(self) -> str:
+        result = self.result
+        return (
+            f"{result.scenario.name}, seed {result.seed}, replication {result.replication}: "
+            f"{result.simulated_s:.4g} s simulated in {self.effort.wall_s:.2g} s"
+        )
+
+    def _said(self) -> list[str]:
+        """Return a line per service."""
+        return [
+            f"{name}: n = {self._count(name)}; "
+            + ", ".join(f"{path} {text}" for path, text in figures.items())
+            for name, figures in self._figures().items()
+        ]
+
+    def _figures(self) -> dict[str, dict[str, str]]:
+        """Return what is shown of each service, as texts by the figure's path."""
+        flat = flatten(self.summary())
+        shown: dict[str, dict[str, str]] = {name: {} for name in self.result.scenario.services}
+        for path in headlines(flat):
+            value = flat[path]
+            if path.startswith("services.") and value is not None:
+                _, service, figure = path.split(".", 2)
+                shown[service][figure] = with_interval(value, float("nan"))
+        return shown
+
+    def _count(self, service: str) -> str:
+        """Return how many requests or viewers there were."""
+        tables = {**self.result.requests, **self.result.viewers}
+        what = "requests" if service in self.result.requests else "viewers"
+        return f"{len(tables[service]):,} {what}"
+
 
 def _frame(tables: Mapping[str, Table], service: str | None) -> pandas.DataFrame:
     """Return the rows of one service, or of all, with a leading column ``service``."""
@@ -122,93 +186,3 @@ def _frame(tables: Mapping[str, Table], service: str | None) -> pandas.DataFrame
     if not frames:
         raise KeyError(f"no service {service!r} of this kind; there are: {', '.join(tables) or 'none'}")
     return pd.concat(frames, ignore_index=True)
-
-
-def load(path: str | Path, **overrides: object) -> Scenario:
-    """Read and check a scenario file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    overrides
-        Values by dotted path, such as ``**{"services.chat.replicas": 2}``; a text is read as YAML.
-
-    Raises
-    ------
-    InputError
-        With every fault at once.
-    """
-    return load_scenario(path, _texts(overrides))
-
-
-def run(scenario: str | Path | Scenario, *, replication: int = 0, **overrides: object) -> Run:
-    """Run one scenario.
-
-    Parameters
-    ----------
-    scenario
-        The file, or what `load` has returned; paths inside the latter count from the working directory.
-    replication
-        Number of the replication: another one has other random numbers.
-    overrides
-        Values by dotted path, for a file only.
-
-    Raises
-    ------
-    InputError
-        With every fault of the scenario or its files.
-    SimulatorError
-        Where the simulation fails.
-    """
-    if isinstance(scenario, Scenario):
-        if overrides:
-            raise TypeError("overrides apply to a scenario file; give them to load()")
-        return Run(simulate(scenario, replication))
-    return Run(simulate(load(scenario, **overrides), replication, resolver(scenario)))
-
-
-def compare(
-    scenario: str | Path,
-    vary: Mapping[str, Sequence[object]],
-    *,
-    replications: int = 1,
-    jobs: int = 1,
-    out: str | Path | None = None,
-    **overrides: object,
-) -> Comparison:
-    """Run every combination of the values of `vary` under the same arrivals; see `Comparison.frame`.
-
-    Parameters
-    ----------
-    scenario
-        The file.
-    vary
-        Values by dotted path.
-    replications
-        Independent repetitions of each variant.
-    jobs
-        Processes.
-    out
-        Folder for the results; None: nothing is written.
-    overrides
-        Values by dotted path that hold for every variant.
-
-    Raises
-    ------
-    InputError
-        With every fault of every variant.
-    """
-    with worker_pool(jobs) as executor:
-        return run_comparison(
-            Path(scenario),
-            vary,
-            _texts(overrides),
-            replications=replications,
-            executor=executor,
-            out=None if out is None else Path(out),
-        )
-
-
-def _texts(overrides: Mapping[str, object]) -> list[str]:
-    return [f"{path}={as_yaml(value)}" for path, value in overrides.items()]

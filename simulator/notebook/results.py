@@ -1,0 +1,233 @@
+"""What studies of several runs come to, as frames and tables."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulator.experiments import comparison
+from simulator.experiments.capacity import Capacity, Probe
+from simulator.experiments.evidence import assumed_note, fallbacks
+from simulator.experiments.stored_sweep import StoredSweep
+from simulator.notebook import tables
+from simulator.notebook.tables import headlines, html_table, in_columns, with_units
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Runs(ABC):
+    """Runs at several points, each perhaps in several replications."""
+
+    @cached_property
+    @abstractmethod
+    def _with_axes(self) -> tuple[pandas.DataFrame, tuple[str, ...]]:
+        """The frame, and its columns that tell the points apart."""
+
+    @abstractmethod
+    def _title(self) -> str:
+        """Return what this is."""
+
+    @property
+    def _notes(self) -> Iterable[str]:
+        """What a reader must know."""
+        return ()
+
+    def frame(self) -> pandas.DataFrame:
+        """Return one row per run: axes, ``replication``, ``status``, every figure of the summary by its dotted path.
+
+        Units stand in the names of columns. An axis whose values are all numbers of one unit is a column of numbers,
+        such as ``devices.disk.bandwidth (Gbit/s)``; else its values stand there as they were written.
+        """
+        return self._with_axes[0].copy()
+
+    def means(self, *figures: str) -> pandas.DataFrame:
+        """Return one row per point: means over the replications that succeeded, with 95 % intervals (Student t).
+
+        Parameters
+        ----------
+        figures
+            Figures to show, by their columns; none: all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Axes, ``replications``, and per figure its mean and, in a column that ends in ``.half_width``, half the
+            width of its interval: NaN where there are fewer than two replications.
+
+        Raises
+        ------
+        KeyError
+            Where a figure is none.
+        """
+        return tables.means(*self._with_axes, figures)
+
+    def __repr__(self) -> str:
+        return self._title()
+
+    def _repr_html_(self) -> str:
+        frame, _ = self._with_axes
+        figures = [name for name in headlines(frame.columns) if frame[name].notna().any()]
+        shown = self.means(*figures) if figures else tables.means(*self._with_axes).iloc[:, :0]
+        notes = list(self._notes)
+        if frame["replication"].nunique() > 1:
+            notes.insert(0, "± is half the 95 % interval (Student t) over replications")
+        if failed := int((frame["status"] != "succeeded").sum()):
+            notes.append(f"{failed} of {len(frame)} runs failed; they are in frame() but in no mean")
+        return html_table(shown, figures, self._title(), notes)
+
+
+class Comparison(comparison.Comparison, Runs):
+    """Variants of one scenario under the same arrivals; the first one is the baseline."""
+
+    @classmethod
+    def of(cls, found: comparison.Comparison) -> Comparison:
+        """Return what a comparison has found, for notebooks."""
+        return cls(**{field.name: getattr(found, field.name) for field in fields(found)})
+
+    @cached_property
+    def _with_axes(self) -> tuple[pandas.DataFrame, tuple[str, ...]]:
+        return with_units(super().frame(), self.vary)
+
+    def frame(self) -> pandas.DataFrame:
+        """Return one row per run (see `Runs.frame`)."""
+        return Runs.frame(self)
+
+    def paired(self) -> pandas.DataFrame:
+        """Return what each other variant differs by from the first one, paired (see `differences`).
+
+        Returns
+        -------
+        pandas.DataFrame
+            Axes as they were written, and per figure the difference and half its 95 % interval.
+        """
+        import pandas as pd  # noqa: PLC0415 (slow import)
+
+        rows = []
+        for variant in self.variants[1:]:
+            row: dict[str, Any] = dict(variant.values)
+            for name, it in self.differences(variant).items():
+                row |= in_columns(name, it)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def _title(self) -> str:
+        count = len(self.variants)
+        return f"Comparison of {self.name}: variants {count}, replications {self.replications}"
+
+    @property
+    def _notes(self) -> Iterable[str]:
+        scenarios = [variant.scenario for variant in self.variants]
+        said = [note for it in self.variants for outcome in it.outcomes for note in outcome.notes]
+        return [
+            *dict.fromkeys([*said, *assumed_note(scenarios), *(n for it in scenarios for n in fallbacks(it))])
+        ]
+
+    def __repr__(self) -> str:
+        return Runs.__repr__(self)
+
+    def _repr_html_(self) -> str:
+        table = Runs._repr_html_(self)
+        differences = self.paired()
+        figures = [name for name in headlines(differences.columns) if differences[name].notna().any()]
+        if not figures:
+            return table
+        columns = [name for figure in figures for name in (figure, f"{figure}{tables.HALF_WIDTH}")]
+        shown = differences[[*self.vary, *columns]]
+        note = "replications" if self.replications > 1 else "batches of requests, or the viewers"
+        first = self.variants[0].label
+        return table + html_table(
+            shown, figures, f"Difference from {first}, paired", [f"± is half the 95 % interval over {note}"]
+        )
+
+
+class SweepResult(Runs):
+    """A sweep whose runs have all ended."""
+
+    def __init__(self, stored: StoredSweep) -> None:
+        self.stored = stored
+        self.folder = stored.folder
+
+    @cached_property
+    def _with_axes(self) -> tuple[pandas.DataFrame, tuple[str, ...]]:
+        frame, axes = with_units(self.stored.frame, self.stored.axes)
+        return (frame if frame["failure"].notna().any() else frame.drop(columns="failure")), axes
+
+    def _title(self) -> str:
+        it = self.stored.manifest
+        return (
+            f"Sweep {it['name']} over {it['base']}: points {it['points']:,}, replications {it['replications']:,}, "
+            f"in {self.folder}"
+        )
+
+
+@dataclass(frozen=True)
+class CapacityResult:
+    """The highest load within an SLO, for each variant of a scenario."""
+
+    name: str
+    """Name of the scenario."""
+    slo: str
+    """What had to be kept."""
+    found: tuple[tuple[Mapping[str, str], Capacity], ...]
+    """Values by path of each variant, and what was found for it."""
+    folder: Path
+    """Where it was written."""
+
+    def frame(self) -> pandas.DataFrame:
+        """Return one row per load that was tried: varied values, load, whether it kept the SLO, figures, goodput.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``load_per_s`` (or ``load``, a factor), ``kept``, the figures of the SLO in means over the replications,
+            ``attainment`` and ``goodput_per_s`` with half the widths of their 95 % intervals.
+        """
+        return self._table((values, it, probe) for values, it in self.found for probe in it.probes)
+
+    def highest(self) -> pandas.DataFrame:
+        """Return one row per variant: that of `frame` at the highest load that kept the SLO; NaN where none did.
+
+        ``bounded`` says whether a higher load was found that does not keep it.
+        """
+        best = [(*of, next((it for it in of[1].probes if it.load == of[1].load), None)) for of in self.found]
+        return self._table(best).assign(bounded=[it.bounded for _, it in self.found])
+
+    def _table(self, probes: Iterable[tuple[Mapping[str, str], Capacity, Probe | None]]) -> pandas.DataFrame:
+        import pandas as pd  # noqa: PLC0415 (slow import)
+
+        rows = []
+        for values, it, probe in probes:
+            column = "load_per_s" if it.unit else "load"
+            row: dict[str, Any] = {**values, column: math.nan if probe is None else probe.load}
+            if probe is not None:
+                row |= {"kept": probe.kept, **probe.figures}
+                row |= in_columns("attainment", probe.attainment)
+                row |= in_columns("goodput_per_s", probe.goodput_per_s)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def _title(self) -> str:
+        return f"Highest load of {self.name} that keeps {self.slo}"
+
+    def __repr__(self) -> str:
+        loads = [
+            f"{', '.join(values.values()) or 'scenario'}: "
+            + (
+                "none tried"
+                if it.load is None
+                else f"{it.load:.4g}{it.unit}{'' if it.bounded else ' or more'}"
+            )
+            for values, it in self.found
+        ]
+        return "\n  ".join([self._title(), *loads])
+
+    def _repr_html_(self) -> str:
+        shown = self.highest()
+        figures = [name for name in ("attainment", "goodput_per_s") if name in shown]
+        return html_table(shown, figures, self._title(), ["n = " + str(len(self.frame())) + " loads tried"])
