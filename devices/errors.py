@@ -41,3 +41,7 @@ class InputError(SimulatorError):
     def __init__(self, faults: Sequence[Fault] | Fault) -> None:
         self.faults: tuple[Fault, ...] = (faults,) if isinstance(faults, Fault) else tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Fault, ...]]]:
+        """Travel between processes by the faults; what is passed on by default is the message alone."""
+        return type(self), (self.faults,)

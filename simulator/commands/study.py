@@ -96,7 +96,7 @@ def _study(arguments: Namespace, vary: Mapping[str, Sequence[str]]) -> Compariso
     overrides = list(arguments.overrides)
     if arguments.seed is not None:
         overrides.append(f"seed={arguments.seed}")
-    with worker_pool(arguments.jobs) as executor:
+    with worker_pool(arguments.jobs, arguments.dask) as executor:
         comparison = compare_variants(
             find_scenario(arguments.scenario),
             vary,

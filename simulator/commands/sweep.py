@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from devices.errors import Fault, InputError
+from simulator.experiments.execution import worker_pool, workers_of
 from simulator.experiments.folders import slug
 from simulator.experiments.run_store import to_json
 from simulator.experiments.sweep import Progress, one, plan, run_sweep
-from simulator.experiments.sweep_file import load_sweep
-from simulator.experiments.sweep_store import forget_results, read_results
+from simulator.experiments.sweep_file import Sweep, load_sweep
+from simulator.experiments.sweep_store import Planned, forget_results, read_results
 
 PROBES = 3
 """Runs of the plan that a dry run does, to estimate the time."""
@@ -31,32 +32,22 @@ def sweep(arguments: Namespace) -> int:
     shard = _shard(arguments.shard)
     runs = plan(it)
     folder: Path = arguments.out / f"{slug(it.name)}-sweep"
-    if arguments.fresh and not arguments.dry_run:
-        forget_results(folder)
-    if arguments.dry_run:
-        done = sum(run.key in read_results(folder) for run in runs)
-        probes = sorted({0, len(runs) // 2, len(runs) - 1})[:PROBES]
-        started = time.perf_counter()
-        for number in probes:
-            one(it, runs[number])
-        run_s = (time.perf_counter() - started) / len(probes)
-        data = {"points": len(it.points), "replications": it.replications, "runs": len(runs), "done": done}
-        sys.stdout.write(to_json(data) if arguments.json else _line(data))
-        left_s = run_s * (len(runs) - done) / shard[1] / arguments.jobs
-        print(
-            f"about {left_s:,.0f} s left with {arguments.jobs} processes ({run_s:.3f} s per run)",
-            file=sys.stderr,
+    with worker_pool(1, arguments.dask) as cluster:
+        if arguments.dry_run:
+            processes = arguments.jobs if cluster is None else workers_of(cluster)
+            return _dry_run(it, runs, folder, shard[1], processes, arguments.json)
+        if arguments.fresh:
+            forget_results(folder)
+        table = run_sweep(
+            it,
+            runs,
+            folder,
+            shard=shard,
+            jobs=arguments.jobs,
+            executor=cluster,
+            command=arguments.argv,
+            progress=_silent if arguments.quiet else _bar(),
         )
-        return 0
-    table = run_sweep(
-        it,
-        runs,
-        folder,
-        shard=shard,
-        jobs=arguments.jobs,
-        command=arguments.argv,
-        progress=_silent if arguments.quiet else _bar(),
-    )
     results = read_results(folder)
     states = [results[run.key]["status"] for run in runs if run.key in results]
     counts = {name: states.count(name) for name in ("succeeded", "failed")}
@@ -70,6 +61,24 @@ def sweep(arguments: Namespace) -> int:
         )
         print(said, file=sys.stderr)
     return int(counts["failed"] > 0)
+
+
+def _dry_run(
+    it: Sweep, runs: Sequence[Planned], folder: Path, shards: int, processes: int, as_json: bool
+) -> int:
+    """Count the runs, do a few of them, and say how long the others may take."""
+    done = len(read_results(folder).keys() & {run.key for run in runs})
+    probes = sorted({0, len(runs) // 2, len(runs) - 1})[:PROBES]
+    started = time.perf_counter()
+    for number in probes:
+        one(it, runs[number])
+    run_s = (time.perf_counter() - started) / len(probes)
+    data = {"points": len(it.points), "replications": it.replications, "runs": len(runs), "done": done}
+    sys.stdout.write(to_json(data) if as_json else _line(data))
+    left_s = run_s * (len(runs) - done) / shards / max(processes, 1)
+    said = f"about {left_s:,.0f} s left with {processes} processes" if processes else "no workers yet"
+    print(f"{said} ({run_s:.3f} s per run)", file=sys.stderr)
+    return 0
 
 
 def _line(data: dict[str, int]) -> str:

@@ -7,14 +7,14 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.errors import InputError
+from devices.errors import Fault, InputError
 from simulator.core import Table
 from simulator.experiments.identity import identify
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
@@ -23,6 +23,15 @@ from simulator.metrics.summary import COMPLETED
 from simulator.scenario.load import Resolver
 from simulator.scenario.spec import Scenario
 from simulator.world import simulate
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CONNECT_S = 5
+"""How long the scheduler of a cluster may take to answer, in s."""
+
+WORKERS = 8
+"""How many workers an executor is taken to have that does not tell."""
 
 WORKLOAD_STRIDE = 1 << 40
 """Distance between the keys of two workloads' requests."""
@@ -103,13 +112,74 @@ def execute(job: Job) -> Outcome:
 
 
 @contextmanager
-def worker_pool(processes: int) -> Iterator[Executor | None]:
-    """Give an executor of so many processes; None for one, which is this process."""
-    if processes == 1:
+def worker_pool(processes: int, dask: str | None = None) -> Iterator[Executor | None]:
+    """Give an executor of so many processes, None for one, which is this process; or that of a dask cluster.
+
+    Parameters
+    ----------
+    processes
+        How many; without meaning where `dask` is given.
+    dask
+        Address of the scheduler of a cluster, such as ``tcp://host:8786``.
+
+    Raises
+    ------
+    InputError
+        Where there is no scheduler at `dask`, or ``distributed`` is not installed.
+    """
+    if dask is not None:
+        with _dask_executor(dask) as executor:
+            yield executor
+    elif processes == 1:
         yield None
-        return
-    with ProcessPoolExecutor(processes) as executor:
-        yield executor
+    else:
+        with ProcessPoolExecutor(processes) as executor:
+            yield executor
+
+
+@contextmanager
+def _dask_executor(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client  # noqa: PLC0415 (an extra, and a slow import)
+        from distributed.comm.addressing import get_address_host_port  # noqa: PLC0415
+    except ImportError as error:
+        message = "distributed is not installed: pip install 'hetsim[dask]'"
+        raise InputError(Fault(message, file="--dask")) from error
+    try:
+        get_address_host_port(address)  # a client of what is no address takes long to notice
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        message = f"there is no scheduler at {address!r}: {error}"
+        raise InputError(Fault(message, file="--dask")) from error
+    with client:
+        executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False)
+
+
+class InProcess(Executor):
+    """Does what it is given at once, in this process."""
+
+    _max_workers = 0  # beside this process
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call `fn` and return what it came to."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def workers_of(executor: Executor) -> int:
+    """Return how many workers an executor has, as far as it tells; a cluster may tell another number later."""
+    client = getattr(executor, "_client", None)
+    if client is not None and client.status == "running":
+        return sum(client.nthreads().values())
+    return int(getattr(executor, "_max_workers", WORKERS))
 
 
 def run_jobs(
@@ -126,7 +196,7 @@ def run_jobs(
     progress
         Called with the number and the outcome of each job, in their order.
     """
-    futures = [executor.submit(execute, job) for job in jobs] if executor is not None else []
+    futures = [executor.submit(execute, _anywhere(job)) for job in jobs] if executor is not None else []
     outcomes: list[Outcome] = []
     try:
         for number, job in enumerate(jobs):
@@ -136,6 +206,12 @@ def run_jobs(
         for future in futures:
             future.cancel()
     return outcomes
+
+
+def _anywhere(job: Job) -> Job:
+    """Return the job as it can be done from any working directory."""
+    resolve = Resolver(job.resolve.folder.absolute())
+    return replace(job, resolve=resolve, store=None if job.store is None else job.store.absolute())
 
 
 def _received(future: Future[Outcome]) -> Outcome:
@@ -163,7 +239,13 @@ def of_requests(requests: Table, workloads: dict[str, int], warmup: float | str 
     def since_arrival(name: str) -> NDArray[np.float64]:
         return np.where(done, requests.column(name) - arrival, np.nan)[order]
 
-    figures = {"ttft_s.mean": since_arrival("first_token_s"), "e2e_s.mean": since_arrival("finish_s")}
+    tokens = requests.column("output_tokens")
+    later_s = requests.column("finish_s") - requests.column("first_token_s")
+    figures = {
+        "ttft_s.mean": since_arrival("first_token_s"),
+        "tpot_s.mean": np.where(done & (tokens > 1), later_s / np.maximum(tokens - 1, 1), np.nan)[order],
+        "e2e_s.mean": since_arrival("finish_s"),
+    }
     return Observations(key[order], arrival[order], figures)
 
 

@@ -1,7 +1,7 @@
 """The folder of a sweep: its plan, what has been done, and the table at the end.
 
 ``plan.jsonl`` stands there before the first run starts: one line per run with its point, replication and key. Each
-worker appends to a results file of its own, one line per run that has ended, written at once; a line that a kill has
+process appends to a results file of its own, one line per run that has ended, written at once; a line that a kill has
 cut short does not count. A key tells all that a run depends on, so that whatever has been done once need not be done
 again.
 
@@ -10,11 +10,13 @@ again.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ class Planned:
 
 
 class Writer:
-    """A worker's results file; it is made with the first line.
+    """A results file; it is made with the first line.
 
     Parameters
     ----------
@@ -50,13 +52,39 @@ class Writer:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / f"results-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        self._folder = folder
+        self._path = self._new()
 
     def append(self, result: Mapping[str, Any]) -> None:
-        """Append one line; it is there whole once this returns."""
-        line = json.dumps(result, separators=(",", ":"), allow_nan=False) + "\n"
-        with self._path.open("ab", buffering=0) as file:
-            file.write(line.encode())
+        """Append one line; it is there whole once this returns.
+
+        Raises
+        ------
+        InputError
+            Where it cannot be written, for instance because the disk is full.
+        """
+        line = (json.dumps(result, separators=(",", ":"), allow_nan=False) + "\n").encode()
+        path = self._path
+        try:
+            with path.open("ab", buffering=0) as file:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._path = self._new()  # nothing may follow half a line
+            raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(path))) from error
+
+    def _new(self) -> Path:
+        return self._folder / f"results-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+
+
+def writer(folder: Path) -> Writer:
+    """Return this process's results file of a sweep."""
+    return _writer(folder, os.getpid())  # a process that was forked off has another number
+
+
+@cache
+def _writer(folder: Path, pid: int) -> Writer:
+    return Writer(folder)
 
 
 def write_plan(folder: Path, plan: Iterable[Planned]) -> None:
@@ -87,16 +115,29 @@ def write_plan(folder: Path, plan: Iterable[Planned]) -> None:
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     """Return what has been done, by key; of a run that was done twice, a success goes before a failure."""
     done: dict[str, dict[str, Any]] = {}
+    for result in _lines(folder):
+        key = result["key"]
+        if key not in done or done[key]["status"] != "succeeded":
+            done[key] = result
+    return done
+
+
+def read_ended(folder: Path, driver: str) -> set[str]:
+    """Return the keys of the runs that a driver need not give out: they have succeeded, or failed since it began."""
+    return {
+        result["key"]
+        for result in _lines(folder)
+        if result["status"] == "succeeded" or result.get("driver") == driver
+    }
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob(_WORKER)):
         for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last end of line was cut short
             try:
-                result = json.loads(line)
+                yield json.loads(line)
             except ValueError:
                 continue  # cut short, and then appended to
-            key = result["key"]
-            if key not in done or done[key]["status"] != "succeeded":
-                done[key] = result
-    return done
 
 
 def forget_results(folder: Path) -> None:

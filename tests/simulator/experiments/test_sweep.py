@@ -19,7 +19,7 @@ import pytest
 from devices.errors import InputError
 from simulator.cli import main
 from simulator.commands.scenarios import SHIPPED
-from simulator.experiments import sweep as sweeping
+from simulator.experiments import sweep_chunk as working
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_file import load_sweep
 from simulator.experiments.sweep_store import Planned, Writer, read_results
@@ -154,7 +154,7 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     assert main(["sweep", str(path), "--out", str(out), "--quiet"]) == 0
     folder = folder_of(out)
     first = (folder / "results.parquet").read_bytes()
-    monkeypatch.setattr(sweeping, "_do", lambda chunk: pytest.fail("done again"))
+    monkeypatch.setattr(working, "do_run", lambda *a: pytest.fail("done again"))
     assert main(["sweep", str(path), "--out", str(out), "--quiet"]) == 0
     assert (folder / "results.parquet").read_bytes() == first
     monkeypatch.undo()
@@ -189,17 +189,17 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path, capsys):
 
 def test_a_failed_run_is_a_row(tmp_path, monkeypatch):
     sweep = load_sweep(write(tmp_path))
-    simulate = sweeping.execute
+    simulate = working.execute
 
     def fail_one(job: Any) -> Any:
         if "IoOnly" in repr(job.scenario.services["chat"].policies.kv_loading):
             monkeypatch.setattr("simulator.experiments.execution.simulate", lambda *a, **k: 1 / 0)
         outcome = simulate(job)
         monkeypatch.undo()
-        monkeypatch.setattr(sweeping, "execute", fail_one)
+        monkeypatch.setattr(working, "execute", fail_one)
         return outcome
 
-    monkeypatch.setattr(sweeping, "execute", fail_one)
+    monkeypatch.setattr(working, "execute", fail_one)
     table = run_sweep(sweep, plan(sweep), tmp_path / "out")
     frame = pd.read_parquet(table)
     assert list(frame["status"]) == ["succeeded"] * 2 + ["failed"] * 2 + ["succeeded"] * 2
@@ -220,19 +220,19 @@ def test_a_line_that_was_cut_short_does_not_count(tmp_path):
 LETHAL = """
 import multiprocessing, os, sys
 multiprocessing.set_start_method("fork")
-from simulator.experiments import sweep as sweeping
+from simulator.experiments import sweep_chunk as working
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_file import load_sweep
 from pathlib import Path
 
-execute = sweeping.execute
+execute = working.execute
 
 def lethal(job):
     if job.replication == 3:
         os._exit(9)
     return execute(job)
 
-sweeping.execute = lethal
+working.execute = lethal
 sweep = load_sweep(Path(sys.argv[1]))
 run_sweep(sweep, plan(sweep), Path(sys.argv[2]), jobs=2)
 """
