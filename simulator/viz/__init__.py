@@ -17,11 +17,14 @@ from devices.errors import Fault, InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "OF_A_REQUEST", "OF_A_SESSION", "OF_A_SWEEP", "PLOT_KINDS", "plot"]
+__all__ = ["FORMATS", "OF_ANY_FIGURE", "OF_A_REQUEST", "OF_A_SESSION", "OF_A_SWEEP", "PLOT_KINDS", "plot"]
 
 PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "metric_bars": "mean of any figure of the summary with its interval, per variant",
         "ttft_cdf": "cumulative distribution of the TTFT, with p50 and p99, per variant",
+        "tpot_cdf": "the same of the time per output token",
+        "e2e_cdf": "the same of the end-to-end latency",
         "latency_bars": "mean, p50, p90 and p99 of TTFT, TPOT and E2E per variant",
         "ttft_against_bandwidth": "mean TTFT against storage bandwidth per policy and GPU, with oracle bound",
         "speedup_heatmap": "speed-up of Cake over I/O-only and compute-only per GPU and bandwidth",
@@ -52,6 +55,9 @@ OF_A_REQUEST: Final = ("answer_gantt",)
 
 OF_A_SWEEP: Final = ("sweep_lines", "sweep_effects")
 """Kinds that show a sweep."""
+
+OF_ANY_FIGURE: Final = (*OF_A_SWEEP, "metric_bars")
+"""Kinds that show any figure of the summary."""
 
 FORMATS: Final = ("png", "svg", "pdf")
 """Endings of files that can be written."""
@@ -89,7 +95,8 @@ def plot(
     request
         Kinds of `OF_A_REQUEST`: which request, counted from 0; None: the first one that they can show.
     x, y
-        Kinds of `OF_A_SWEEP`: axis and figure of the sweep; None: see `simulator.viz.sweep_folder.draw_sweep`.
+        Kinds of `OF_A_SWEEP`: the axis to draw against; kinds of `OF_ANY_FIGURE`: which figure, by its path in the
+        summary or below the only service that has it. None: the first axis of numbers; a mean latency or QoE.
 
     Raises
     ------
@@ -110,8 +117,9 @@ def plot(
     if kind in PLOT_KINDS and kind not in OF_A_REQUEST and request is not None:
         allowed = ", ".join(OF_A_REQUEST)
         faults.append(Fault(f"{kind} shows no single request; those that take a request: {allowed}"))
-    if kind in PLOT_KINDS and kind not in OF_A_SWEEP and not (x is None and y is None):
-        faults.append(Fault(f"{kind} takes no x or y; those that do: {', '.join(OF_A_SWEEP)}"))
+    for name, value, takers in (("x", x, OF_A_SWEEP), ("y", y, OF_ANY_FIGURE)):
+        if kind in PLOT_KINDS and value is not None and kind not in takers:
+            faults.append(Fault(f"{kind} takes no {name}; those that do: {', '.join(takers)}"))
     if window_s is not None and not 0.0 <= window_s[0] < window_s[1] < math.inf:
         faults.append(
             Fault(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from simulator.viz import graph_folder
 from simulator.viz.goodput import goodput_of
 from simulator.viz.llm_folder import LLM_FIGURES
+from simulator.viz.metric_bars import metric_bars_of
 from simulator.viz.resources import energy_bars
 from simulator.viz.runs import GRAPHS, Study, load_study
 from simulator.viz.streaming_folder import SESSION_FIGURES, STREAMING_FIGURES
@@ -49,7 +50,7 @@ def draw(
         figure = STREAMING_FIGURES[kind](study)
     else:
         study = load_study(folder, service, kind, "")
-        figure = _energy_bars(study)
+        figure = metric_bars_of(study, y) if kind == "metric_bars" else _energy_bars(study)
     if study.failed:
         footnote(figure, f"Without failed runs of: {', '.join(study.failed)}")
     return figure

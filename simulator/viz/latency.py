@@ -21,15 +21,17 @@ _NAMES = {"ttft_s": "TTFT (s)", "tpot_s": "TPOT (s)", "e2e_s": "E2E (s)"}
 
 
 @styled
-def ttft_cdf(ttft_s: Mapping[str, ArrayLike]) -> Figure:
-    """Draw the cumulative distribution of the TTFT, one curve per variant, with its p50 and p99.
+def latency_cdf(latency: str, values_s: Mapping[str, ArrayLike]) -> Figure:
+    """Draw the cumulative distribution of a latency, one curve per variant, with its p50 and p99.
 
     Parameters
     ----------
-    ttft_s
-        Variant -> TTFT of each answered request in s, shape (requests,).
+    latency
+        ``ttft_s``, ``tpot_s`` or ``e2e_s``.
+    values_s
+        Variant -> the latency of each answered request in s, shape (requests,).
     """
-    values = {label: np.sort(np.asarray(array, dtype=float)) for label, array in ttft_s.items()}
+    values = {label: np.sort(np.asarray(array, dtype=float)) for label, array in values_s.items()}
     figure, [[axes]] = panels(1, 1, 5.6, 3.2)
     handles = []
     for label, look in looks(values).items():
@@ -68,7 +70,7 @@ def ttft_cdf(ttft_s: Mapping[str, ArrayLike]) -> Figure:
     else:
         axes.set_xlim(left=0.0)
     axes.set_ylim(0.0, 1.02)
-    axes.set_xlabel("TTFT (s)")
+    axes.set_xlabel(_NAMES[latency])
     axes.set_ylabel("Share of answered requests")
     legend(figure, handles)
     return figure

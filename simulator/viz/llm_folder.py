@@ -17,7 +17,7 @@ from simulator.experiments.statistics import over_replications
 from simulator.metrics.summary import COMPLETED, LATENCIES
 from simulator.scenario.spec import Scenario
 from simulator.serving.memory import kv_capacity_blocks
-from simulator.viz.latency import STATISTICS, latency_bars, ttft_cdf
+from simulator.viz.latency import STATISTICS, latency_bars, latency_cdf
 from simulator.viz.load import queue_and_kv
 from simulator.viz.resources import tier_traffic
 from simulator.viz.runs import Study, policy_label
@@ -26,18 +26,29 @@ from simulator.viz.study import BANDWIDTH, speedup_heatmap, ttft_against_bandwid
 GBIT_BYTES = 1e9 / 8
 
 
-def _ttft_cdf(study: Study) -> Figure:
-    return ttft_cdf(
-        {
-            label: np.concatenate([_ttft_s(run, study) for run in runs])
-            for label, runs in study.variants.items()
-        }
-    )
+def _cdf(latency: str) -> Callable[[Study], Figure]:
+    """Return what draws the distribution of one latency."""
+
+    def draw(study: Study) -> Figure:
+        return latency_cdf(
+            latency,
+            {
+                label: np.concatenate([_latencies_s(run, study, latency) for run in runs])
+                for label, runs in study.variants.items()
+            },
+        )
+
+    return draw
 
 
-def _ttft_s(run: StoredRun, study: Study) -> Any:
-    rows = run.requests[(run.requests["service"] == study.service) & (run.requests["status"] == COMPLETED)]
-    return (rows["first_token_s"] - rows["arrival_s"]).to_numpy(dtype=float)
+def _latencies_s(run: StoredRun, study: Study, latency: str) -> Any:
+    done = run.requests[(run.requests["service"] == study.service) & (run.requests["status"] == COMPLETED)]
+    if latency == "tpot_s":  # an answer of one token has none
+        done = done[done["output_tokens"] > 1]
+        spans_s = (done["finish_s"] - done["first_token_s"]) / (done["output_tokens"] - 1)
+    else:
+        spans_s = done["first_token_s" if latency == "ttft_s" else "finish_s"] - done["arrival_s"]
+    return spans_s.to_numpy(dtype=float)
 
 
 def _latency_bars(study: Study) -> Figure:
@@ -158,7 +169,7 @@ def _tier_traffic(study: Study) -> Figure:
 
 LLM_FIGURES: Final[Mapping[str, Callable[[Study], Figure]]] = MappingProxyType(
     {
-        "ttft_cdf": _ttft_cdf,
+        **{f"{latency.removesuffix('_s')}_cdf": _cdf(latency) for latency in LATENCIES},
         "latency_bars": _latency_bars,
         "ttft_against_bandwidth": _ttft_against_bandwidth,
         "speedup_heatmap": _speedup_heatmap,

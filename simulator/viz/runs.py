@@ -142,8 +142,8 @@ def _service(scenarios: Sequence[Scenario], asked: str | None, folder: Path, plo
     shared = sorted(set.intersection(*(set(scenario.services) for scenario in scenarios)))
     kinds = {name: {_kind(scenario, name, needs) for scenario in scenarios} for name in shared}
     fitting = [name for name in shared if not needs or kinds[name] == {needs}]
-    if asked is None and len(fitting) == 1:
-        return fitting[0]
+    if asked is None and fitting and (len(fitting) == 1 or not needs):
+        return fitting[0]  # a plot that shows no service in particular only takes names from it
     if asked in fitting:
         assert asked is not None
         return asked

@@ -13,15 +13,12 @@ from matplotlib.figure import Figure
 
 from devices.errors import Fault, InputError
 from devices.quantity import UNITS, number_and_unit
-from devices.sourced import unknown_name
 from simulator.experiments.stored_sweep import StoredSweep, load_sweep_folder
 from simulator.viz.bands import estimates
+from simulator.viz.metric_bars import figure_label, find_figure
 from simulator.viz.runs import word_of
 from simulator.viz.style import footnote
 from simulator.viz.sweeps import Axis, sweep_effects, sweep_lines
-
-DEFAULT_FIGURES = ("e2e_s.mean", "qoe.mean")
-"""What is drawn where nothing is asked for: the first of these that the first service has."""
 
 MOST_LINES = 12
 """Lines that a person can tell apart."""
@@ -74,7 +71,7 @@ def draw_sweep(folder: Path, kind: str, x: str | None, y: str | None) -> Figure:
     x
         Axis to draw against; None: the first one of numbers (``sweep_lines``), all (``sweep_effects``).
     y
-        Figure, as a path of the summary, or below the only service that has it; None: one of `DEFAULT_FIGURES`.
+        Figure, as a path of the summary, or below the only service that has it; None: see `find_figure`.
 
     Raises
     ------
@@ -107,33 +104,17 @@ def axis_of(path: str, values: Sequence[object]) -> Axis:
     return Axis(path, "", {name: float(place) for place, name in enumerate(names)}, named=True)
 
 
-def figure_label(figure: str) -> str:
-    """Return a figure's path as a label: services are few, so that their names can go where there is one."""
-    return figure.removeprefix("services.")
-
-
 def _runs(sweep: StoredSweep, y: str | None) -> tuple[pd.DataFrame, str]:
     """Return the runs that have the figure, and the figure's column."""
     frame = sweep.frame
     figures = [
         name for name in map(str, frame) if name not in (*sweep.axes, "replication", "status", "failure")
     ]
-    if y is None:
-        names = [
-            name for tail in DEFAULT_FIGURES for name in figures if name.split(".", 2)[2:] == [tail]
-        ] or figures
-    else:
-        names = [name for name in figures if name == y or name.split(".", 2)[2:] == [y]]
-    if not names:
-        raise InputError(
-            Fault(unknown_name("figure", y or "", figures, "hetsim list metrics"), file=str(sweep.folder))
-        )
-    if y is not None and len(names) > 1:
-        raise _fault(sweep, f"{y} is a figure of several services; allowed: {', '.join(names)}")
-    runs = frame[frame[names[0]].notna()].reset_index(drop=True)
+    figure = find_figure(figures, y, sweep.folder)
+    runs = frame[frame[figure].notna()].reset_index(drop=True)
     if runs.empty:
-        raise _fault(sweep, f"no run has {names[0]}")
-    return runs, names[0]
+        raise _fault(sweep, f"no run has {figure}")
+    return runs, figure
 
 
 def _axis_path(sweep: StoredSweep, runs: pd.DataFrame, x: str | None) -> str:

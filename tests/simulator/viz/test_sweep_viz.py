@@ -141,7 +141,10 @@ def test_what_cannot_be_drawn_is_refused(swept: Path, searched: Path, tmp_path: 
         swept, "sweep_lines", y="services.chat.ttft_s.maen"
     )
     assert f"has no axis 'rate'; allowed: {RATE}, {BUDGET}" in refused(swept, "sweep_lines", x="rate")
-    assert "takes no x or y" in refused(swept, "ttft_cdf", x=RATE)
+    assert "ttft_cdf takes no x" in refused(swept, "ttft_cdf", x=RATE)
+    assert "ttft_cdf takes no y; those that do: sweep_lines, sweep_effects, metric_bars" in refused(
+        swept, "ttft_cdf", y="qoe.mean"
+    )
     (tmp_path / "results.parquet").write_bytes(b"PAR1")
     (tmp_path / "manifest.json").write_bytes((swept / "manifest.json").read_bytes())
     assert "cannot be read" in refused(tmp_path, "sweep_lines")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,8 +25,9 @@ from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenari
 from simulator.serving.build import INTERVALS
 from simulator.serving.service import request_schema
 from simulator.viz import FORMATS, PLOT_KINDS, plot
-from simulator.viz.latency import latency_bars, ttft_cdf
+from simulator.viz.latency import latency_bars, latency_cdf
 from simulator.viz.load import BINS, queue_and_kv
+from simulator.viz.metric_bars import metric_bars
 from simulator.viz.resources import energy_bars, tier_traffic
 from simulator.viz.study import speedup_heatmap, ttft_against_bandwidth
 from simulator.viz.style import KNOWN, looks, save
@@ -34,7 +36,16 @@ from simulator.world import DeviceTotals, RunResult
 
 POLICIES = ("compute_only", "io_only", "cake", "oracle")
 BANDWIDTHS = (7.0, 32.0, 100.0)
-ALONE = ("ttft_cdf", "latency_bars", "queue_and_kv", "tier_traffic", "energy_bars")
+ALONE = (
+    "metric_bars",
+    "ttft_cdf",
+    "tpot_cdf",
+    "e2e_cdf",
+    "latency_bars",
+    "queue_and_kv",
+    "tier_traffic",
+    "energy_bars",
+)
 """Kinds that one run is enough for."""
 SWEEP_KINDS = ("sweep_lines", "sweep_effects", "goodput")
 STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
@@ -91,8 +102,18 @@ def statistics(scale: float) -> dict[str, dict[str, float | None]]:
     return {"ttft_s": ttft, "tpot_s": {"mean": 0.03, "p50": 0.03, "p90": 0.04, "p99": None}, "e2e_s": ttft}
 
 
+LATENCIES_S = {"cake": np.geomspace(0.1, 9.0, 300), "io_only": [1.0, 2.0], "none": []}
+MEANS = pd.DataFrame(
+    {
+        "label": ["io_only", "cake", "none"],
+        "value": [2.0, 1.0, np.nan],
+        "value_low": [1.8, np.nan, np.nan],
+        "value_high": [2.2, np.nan, np.nan],
+    }
+)
 FIGURES = {
-    "ttft_cdf": lambda: ttft_cdf({"cake": np.geomspace(0.1, 9.0, 300), "io_only": [1.0, 2.0], "none": []}),
+    **{f"{it}_cdf": partial(latency_cdf, f"{it}_s", LATENCIES_S) for it in ("ttft", "tpot", "e2e")},
+    "metric_bars": lambda: metric_bars(MEANS, "chat.cache.hit_rate.gpu"),
     "ttft_against_bandwidth": lambda: ttft_against_bandwidth(study()),
     "speedup_heatmap": lambda: speedup_heatmap(study()),
     "queue_and_kv": lambda: queue_and_kv(intervals()),
@@ -104,6 +125,9 @@ FIGURES = {
 }
 UNITS = {
     "ttft_cdf": ["TTFT (s)"],
+    "tpot_cdf": ["TPOT (s)"],
+    "e2e_cdf": ["E2E (s)"],
+    "metric_bars": ["chat.cache.hit_rate.gpu"],
     "ttft_against_bandwidth": ["TTFT (s)", "Storage bandwidth (Gbit/s)"],
     "speedup_heatmap": ["Storage bandwidth (Gbit/s)", "TTFT speed-up (×, log)"],
     "queue_and_kv": ["Waiting\n(requests)", "KV in use\n(blocks)", "Decode\n(tokens/step)", "GPU busy\n(%)"],
@@ -142,6 +166,17 @@ def test_figures_show_something(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", FIGURES)
 def test_axes_carry_units(kind: str) -> None:
     assert set(UNITS[kind]) <= axis_labels(FIGURES[kind]())
+
+
+def test_bars_name_the_baseline_and_what_has_no_value() -> None:
+    figure = metric_bars(MEANS, "chat.ttft_s.mean")
+    [axes] = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [2.0, 1.0]
+    assert [text.get_text() for text in axes.texts] == ["2", "1", "no value"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "baseline: io_only",
+        "95 % interval over replications",
+    ]
 
 
 @pytest.mark.parametrize("ending", FORMATS)
