@@ -13,6 +13,7 @@ from devices.errors import Fault, InputError, SimulatorError
 from devices.phones import PhoneProfile
 from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, EventLog, Streams, Table
+from simulator.metrics.cautions import cautions
 from simulator.metrics.summary import summarize
 from simulator.policies.decoding import Decoding
 from simulator.policies.decoding.autoregressive import Autoregressive
@@ -154,6 +155,11 @@ def simulate(
         notes=(
             *world.notes,
             *_outcome_notes(scenario, world),
+            *(
+                note
+                for name, service in world.services.items()
+                for note in cautions(scenario, name, service.records)
+            ),
             *(note for run in streaming.values() for note in run.notes),
         ),
         viewers={name: run.viewers for name, run in streaming.items()},

@@ -107,10 +107,7 @@ def _study(arguments: Namespace, vary: Mapping[str, Sequence[str]]) -> Compariso
             command=arguments.argv,
             progress=say,
         )
-    notes = dict.fromkeys(
-        note for variant in comparison.variants for outcome in variant.outcomes for note in outcome.notes
-    )
-    for note in notes:
+    for note in comparison.notes():
         say(f"note: {note}")
     for note in assumed_note(variant.scenario for variant in comparison.variants):
         say(f"note: {note}")
