@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -133,8 +136,24 @@ def worker_pool(processes: int, dask: str | None = None) -> Iterator[Executor | 
     elif processes == 1:
         yield None
     else:
-        with ProcessPoolExecutor(processes) as executor:
+        with process_pool(processes) as executor:
             yield executor
+
+
+def process_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool of processes that end when this one does, be it by ``kill -9``."""
+    return ProcessPoolExecutor(processes, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)  # left alone, it would wait for work for ever
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from concurrent.futures import (
     CancelledError,
     Executor,
     Future,
-    ProcessPoolExecutor,
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devices.errors import InputError, SimulatorError
-from simulator.experiments.execution import workers_of
+from simulator.experiments.execution import process_pool, workers_of
 from simulator.experiments.sweep_chunk import Chunk, do
 from simulator.experiments.sweep_file import Sweep
 from simulator.experiments.sweep_store import Planned, read_ended, writer
@@ -109,7 +108,7 @@ class Dispatch:
         """Have runs done by processes; where one is lost, what was under way is done alone, then a new pool goes on."""
         while left:
             try:
-                with ProcessPoolExecutor(jobs) as pool:
+                with process_pool(jobs) as pool:
                     self.hand_out(left, pool)
                 return
             except BrokenProcessPool:
@@ -125,7 +124,7 @@ class Dispatch:
         """Do one run in a process of its own; it has failed where that process is lost again and again."""
         for _ in range(ATTEMPTS):
             try:
-                with ProcessPoolExecutor(1) as pool:
+                with process_pool(1) as pool:
                     self.hand_out([run], pool)
                 return
             except BrokenProcessPool:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from devices.errors import InputError
+from devices.errors import Fault, InputError, SimulatorError
 from simulator.cli import main
 from simulator.commands.scenarios import SHIPPED
 from simulator.experiments import sweep_chunk as working
+from simulator.experiments.execution import InProcess
 from simulator.experiments.sweep import plan, run_sweep
-from simulator.experiments.sweep_file import load_sweep
+from simulator.experiments.sweep_chunk import Chunk
+from simulator.experiments.sweep_claims import charge, claim
+from simulator.experiments.sweep_dispatch import overrides_of
+from simulator.experiments.sweep_file import Sweep, load_sweep
 from simulator.experiments.sweep_store import Planned, Writer, read_results
 
 LOADING, BANDWIDTH = "services.chat.policies.kv_loading", "devices.disk.bandwidth"
@@ -294,8 +302,191 @@ def test_a_sweep_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path):
     assert whole.read_bytes() == (folder / "results.parquet").read_bytes()
 
 
+def test_processes_of_a_pool_end_with_their_driver(tmp_path):
+    """kill -9 of the driver alone: its processes hold its standard output until they end."""
+    path = write(tmp_path, replications=100)
+    command = [
+        sys.executable,
+        "-m",
+        "simulator.cli",
+        "sweep",
+        str(path),
+        "--jobs",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
+    folder = tmp_path / "test-sweep"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
+        deadline = time.monotonic() + 60
+        while len(read_results(folder)) < 20 and driver.poll() is None:
+            assert time.monotonic() < deadline
+        driver.kill()
+        assert driver.communicate(timeout=60) == (b"", None)
+    assert 20 <= len(lines(folder)) < 600
+
+
 def _keys(path: Path) -> list[str]:
     return [json.loads(line)["key"] for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def first_chunk(sweep: Sweep, driver: Path) -> Chunk:
+    runs = tuple((run.key, run.replication, overrides_of(sweep, run.point)) for run in plan(sweep)[:3])
+    return Chunk(driver, "chunk", sweep.base, runs)
+
+
+def test_whoever_takes_a_chunk_over_does_what_a_lost_worker_has_not(tmp_path):
+    sweep = load_sweep(write(tmp_path))
+    with charge(tmp_path, (1, 1)) as driver:
+        chunk = first_chunk(sweep, driver)
+        (one, _, _), (two, _, _), (three, _, _) = chunk.runs
+        with claim(driver, chunk.identity) as lost:
+            assert lost is not None
+            assert not lost.was_begun
+            Writer(tmp_path).append({"key": one, "status": "succeeded"})
+            Writer(tmp_path).append({"key": two, "status": "failed", "driver": driver.name})
+            Writer(tmp_path).append({"key": three, "status": "failed", "driver": "an earlier one"})
+            assert lost.holds
+            assert working.do(chunk) is not None
+            assert not lost.holds
+        assert not list(driver.iterdir())
+    assert [line["key"] for line in lines(tmp_path)].count(three) == 2
+    assert len(lines(tmp_path)) == 4
+    assert read_results(tmp_path)[three]["status"] == "succeeded"
+
+
+def test_workers_of_a_driver_that_has_been_replaced_stop_and_write_no_more(tmp_path, monkeypatch):
+    sweep = load_sweep(write(tmp_path))
+    do_run, newer = working.do_run, ExitStack()
+    begun = 0
+
+    def replace_the_driver(*run: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            newer.enter_context(charge(tmp_path, (1, 1)))
+        return do_run(*run)
+
+    monkeypatch.setattr(working, "do_run", replace_the_driver)
+    with newer, charge(tmp_path, (1, 1)) as driver, charge(tmp_path, (2, 2)):
+        assert not driver.exists()  # the plan was cut anew
+    with newer, charge(tmp_path, (1, 2)) as driver, charge(tmp_path, (2, 2)) as neighbour:
+        assert driver.exists()
+        assert working.do(first_chunk(sweep, driver)) is None
+        assert (begun, len(lines(tmp_path))) == (2, 1)
+        assert working.do(first_chunk(sweep, driver)) is None
+        assert (begun, neighbour.exists()) == (2, False)
+    assert not list(tmp_path.glob(".driver-*"))
+
+
+def test_a_driver_that_has_been_replaced_says_so(tmp_path, monkeypatch):
+    path = write(tmp_path)
+    sweep, do_run = load_sweep(path), working.do_run
+
+    def start_once_more(*run: Any) -> Any:
+        monkeypatch.undo()
+        assert run_sweep(sweep, plan(sweep), tmp_path / "test-sweep") is not None
+        return do_run(*run)
+
+    monkeypatch.setattr(working, "do_run", start_once_more)
+    with pytest.raises(SimulatorError, match="started once more"):
+        run_sweep(sweep, plan(sweep), tmp_path / "test-sweep")
+    assert len(lines(tmp_path / "test-sweep")) == 6
+
+
+class Faulty(InProcess):
+    """Loses its worker wherever the given run is in a chunk, once that run's turn has come."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.given: list[int] = []
+
+    def submit(self, fn: Any, chunk: Any) -> Any:
+        self.given.append(len(chunk.runs))
+        before = tuple(itertools.takewhile(lambda run: run[0] != self.key, chunk.runs))
+        future = super().submit(fn, replace(chunk, runs=before))
+        if before != chunk.runs:
+            future = Future()
+            future.set_exception(MemoryError("no room"))
+        return future
+
+
+def test_a_chunk_that_comes_to_nothing_is_given_out_run_by_run(tmp_path):
+    sweep = load_sweep(write(tmp_path, replications=5))
+    runs = plan(sweep)
+    executor = Faulty(runs[5].key)
+    seen: list[int] = []
+    table = run_sweep(
+        sweep, runs, tmp_path / "out", executor=executor, progress=lambda now: seen.append(now.done)
+    )
+    frame = pd.read_parquet(table)
+    assert [run.number for run, status in zip(runs, frame["status"], strict=True) if status == "failed"] == [
+        5
+    ]
+    assert frame["failure"][5] == "execute: MemoryError: no room"
+    assert executor.given[:3] == [1, 2, 4]  # the fault is in the third
+    assert executor.given[3:5] == [1, 1]
+    assert len(lines(tmp_path / "out")) == len({line["key"] for line in lines(tmp_path / "out")}) == 30
+    assert (seen[-1], seen) == (30, sorted(seen))
+    assert run_sweep(sweep, runs, tmp_path / "out") == table  # a failed run is done again
+    assert (pd.read_parquet(table)["status"] == "succeeded").all()
+
+
+def test_each_process_has_one_results_file(tmp_path):
+    sweep = load_sweep(write(tmp_path, replications=5))
+    for name, jobs in (("serial", 1), ("pool", 2)):
+        run_sweep(sweep, plan(sweep), tmp_path / name, jobs=jobs)
+        assert 1 <= len(list((tmp_path / name).glob("results-*.jsonl"))) <= jobs
+    run_sweep(sweep, plan(sweep)[:1], tmp_path / "serial")
+    (file,) = (tmp_path / "serial").glob("results-*.jsonl")
+    assert f"-{os.getpid()}-" in file.name
+
+
+def test_workers_notice_that_they_see_something_else_than_the_driver(tmp_path):
+    base = tmp_path / "base.yaml"
+    base.write_text((SHIPPED / "cake" / "single.yaml").read_text())
+    sweep = load_sweep(write(tmp_path, base=str(base)))
+    runs = plan(sweep)
+    base.write_text(base.read_text() + "\nseed: 1\n")
+    with pytest.raises(InputError, match="has changed since the sweep was planned"):
+        run_sweep(sweep, runs, tmp_path / "out", jobs=2)
+    assert not list((tmp_path / "out").glob(".driver-*"))
+    with pytest.raises(InputError, match="is not seen by a worker"):
+        working.do(Chunk(tmp_path / "none" / ".driver-1-of-1-0", "chunk", base, ()))
+
+
+WORKER = """
+import pickle, sys
+do, chunk = pickle.load(sys.stdin.buffer)
+assert do(chunk) is not None
+print(sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_workers_import_lightly(tmp_path):
+    with charge(tmp_path, (1, 1)) as driver:
+        work = pickle.dumps((working.do, first_chunk(load_sweep(write(tmp_path)), driver)))
+        done = subprocess.run(
+            [sys.executable, "-c", WORKER], input=work, check=True, capture_output=True, timeout=60
+        )
+    imported = set(ast.literal_eval(done.stdout.decode()))
+    assert "simulator" in imported
+    assert not imported & {"pandas", "scipy", "matplotlib", "pyarrow", "jinja2", "distributed"}
+    assert len(lines(tmp_path)) == 3
+
+
+def test_faults_travel_between_processes():
+    error = InputError([Fault("is wrong", "a.b", "file.yaml", 3, 4), Fault("too")])
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.faults) == (str(error), error.faults)
+
+
+def test_dask_is_an_extra(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    options = ["--dask", "tcp://127.0.0.1:8786", "--out", str(tmp_path / "out")]
+    assert main(["sweep", str(write(tmp_path)), *options]) == 2
+    assert "pip install 'hetsim[dask]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_shipped_sweep_is_sound():
