@@ -16,6 +16,7 @@ from simulator.experiments.evidence import assumed_note, fallbacks
 from simulator.experiments.execution import worker_pool
 from simulator.experiments.report import comparison_text
 from simulator.experiments.run_store import to_json
+from simulator.experiments.statistics import estimates_data
 
 
 def run(arguments: Namespace) -> int:
@@ -30,7 +31,7 @@ def run(arguments: Namespace) -> int:
         data = {"scenario": comparison.name, "seed": variant.scenario.seed}
         if comparison.replications > 1:
             data["replications"] = [outcome.summary for outcome in variant.outcomes]
-            data["statistics"] = {path: it.as_data() for path, it in variant.statistics.items()}
+            data["statistics"] = estimates_data(variant.statistics)
         if variant.failed:
             data["failures"] = variant.failures()
     sys.stdout.write(to_json(data))
