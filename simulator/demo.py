@@ -24,6 +24,9 @@ from simulator.experiments.report import comparison_text
 from simulator.experiments.reproduce_cake import cell_ttft_s
 from simulator.experiments.tables import text_table
 
+COMMAND = ("python", "-m", "simulator.demo")
+"""How the runs say that they were made."""
+
 POLICIES = ("compute_only", "io_only", "static_split", "cake")
 """Policies that the demonstration compares; the oracle bound is drawn beside them."""
 
@@ -94,7 +97,7 @@ def cluster(out: Path, executor: Executor | None) -> str:
         [f"workloads.chat.requests={REQUESTS}"],
         executor=executor,
         out=out,
-        command=("hetsim-demo",),
+        command=COMMAND,
         progress=lambda line: print(line, file=sys.stderr),
     )
     assert comparison.folder is not None
@@ -117,7 +120,7 @@ def phones(out: Path, executor: Executor | None) -> str:
             overrides,
             executor=executor,
             out=out / folder,
-            command=("hetsim-demo",),
+            command=COMMAND,
             progress=lambda line: print(line, file=sys.stderr),
         )
 
@@ -157,7 +160,7 @@ def questions(out: Path, executor: Executor | None) -> str:
             overrides,
             executor=executor,
             out=out,
-            command=("hetsim-demo",),
+            command=COMMAND,
             progress=lambda line: print(line, file=sys.stderr),
         )
 
@@ -187,6 +190,8 @@ def questions(out: Path, executor: Executor | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration study."""
+    from simulator.html_report import write_report  # noqa: PLC0415 (slow import)
+
     parser = argparse.ArgumentParser(prog="python -m simulator.demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for plots and runs")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -215,7 +220,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "    Dependencies between the parts are assumed; quality is a surrogate\n"
         )
         print(questions(out, executor))
+    write_report(out, out / "report.html")
     print(f"\nplots: {', '.join(sorted(path.name for path in out.glob('*.png')))} in {out}")
+    print(f"report: {out / 'report.html'}")
     print(f"{time.perf_counter() - started:.1f} s", file=sys.stderr)
     return 0
 

@@ -7,7 +7,6 @@ import textwrap
 from argparse import Namespace
 from dataclasses import asdict
 
-from devices.quantity import format_quantity
 from simulator.commands.scenarios import find_scenario
 from simulator.experiments.evidence import (
     KINDS,
@@ -15,6 +14,7 @@ from simulator.experiments.evidence import (
     Source,
     citations,
     fallbacks,
+    interval_text,
     model_sources,
     workload_sources,
 )
@@ -52,7 +52,7 @@ def _text(scenario: Scenario, values: list[Citation], counts: dict[str, int]) ->
             [
                 ("! " if it.kind == "assumed" else "  ") + it.field,
                 it.shown,
-                _interval(it),
+                interval_text(it),
                 it.kind,
                 f"[{sources.index((it.source, it.url)) + 1}]",
             ]
@@ -79,16 +79,6 @@ def _text(scenario: Scenario, values: list[Citation], counts: dict[str, int]) ->
     shown = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     parts.append(f"{len(values)} values: {shown}. A ! marks what is assumed.\n")
     return "\n".join(parts)
-
-
-def _interval(it: Citation) -> str:
-    if it.low is None and it.high is None:
-        return ""
-    low, high = (
-        "?" if end is None else f"{end:g}" if it.count else format_quantity(end, it.unit)
-        for end in (it.low, it.high)
-    )
-    return f"{low} to {high}"
 
 
 def _sources(title: str, sources: list[Source]) -> str:

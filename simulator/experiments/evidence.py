@@ -69,6 +69,17 @@ class Citation:
     """A plain number, not a share."""
 
 
+def interval_text(it: Citation) -> str:
+    """Return a value's interval as people read it; empty where it has none."""
+    if it.low is None and it.high is None:
+        return ""
+    low, high = (
+        "?" if end is None else f"{end:g}" if it.count else format_quantity(end, it.unit)
+        for end in (it.low, it.high)
+    )
+    return f"{low} to {high}"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a model or a workload is from."""

@@ -1,0 +1,113 @@
+"""A section of the page: what is said of one study, ready to be laid out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devices.errors import Fault, InputError
+from simulator.html_report.plots import Plots
+from simulator.html_report.tables import Table
+
+KINDS: Mapping[str, str] = {
+    "run": "Run", "comparison": "Comparison", "sweep": "Sweep",
+    "capacity": "Capacity search", "group": "Group of studies",
+}  # fmt: skip
+"""Kind of a study, and of what holds several, as it is headed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRun:
+    """A run without a result."""
+
+    run: str
+    """Which one."""
+    stage: str
+    """Where in its course."""
+    type: str
+    """Name of the exception's class."""
+    message: str
+    """What it says."""
+    traceback: str
+    """Where it came from; empty where that was not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What is said of one study."""
+
+    kind: str
+    """A key of `KINDS`."""
+    name: str
+    """Name of its scenario or sweep."""
+    folder: str
+    """Its folder, below the one that is reported on."""
+    status: str
+    """``succeeded``, ``failed`` or ``unfinished``."""
+    facts: Sequence[tuple[str, str]] = ()
+    """What it was run with."""
+    commands: Sequence[tuple[str, str]] = ()
+    """How to run it again: what a command line is for, and the line."""
+    notes: Sequence[str] = ()
+    """What a reader must know."""
+    failures: Sequence[FailedRun] = ()
+    """Runs without a result."""
+    tables: Sequence[Table] = ()
+    """What came out."""
+    explorer: Mapping[str, Any] | None = None
+    """Data of the chart that a reader explores."""
+    plots: Plots = field(default_factory=lambda: Plots([], []))
+    """What was drawn."""
+    evidence: Sequence[Table] = ()
+    """What it stands on."""
+    evidence_counts: Mapping[str, int] = field(default_factory=dict)
+    """How many values are of each kind."""
+    scenario: str = ""
+    """The resolved scenario."""
+    scenario_of: str = ""
+    """Whose scenario that is, where there are several."""
+
+    @property
+    def heading(self) -> str:
+        """What kind of study it is, in words."""
+        return KINDS[self.kind]
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn what a broken file brings about into an error that names it.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, or lacks what every such file has.
+    """
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        said = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error.strerror)
+        raise InputError(Fault(f"cannot be read: {said}", file=str(file))) from error
+
+
+def command_line(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the command that a manifest remembers, quoted for a shell; none where it was a notebook's."""
+    words = [str(word) for word in manifest.get("command") or ()]
+    return [("the whole study again", shlex.join(words))] if words else []
+
+
+def facts_of(manifest: Mapping[str, Any], **more: object) -> list[tuple[str, str]]:
+    """Return what a study was run with, `more` first; what is None is left out."""
+    facts = [(name.replace("_", " "), str(value)) for name, value in more.items() if value is not None]
+    versions = manifest.get("versions")
+    if isinstance(versions, Mapping):
+        facts.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    return facts
+
+
+def number(value: object) -> str:
+    """Return a whole number with separators; anything else as it is."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
