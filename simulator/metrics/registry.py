@@ -2,7 +2,7 @@
 
 ``@metric`` makes a function known to this process. An outside package uses the entry-point group
 `ENTRY_POINT_GROUP` and needs nothing else; that is also how worker processes get to know it. Where no metric is
-registered, summaries are as they are without this module.
+registered, summaries are as they are without this module. A metric sees all records, those of a warm-up included.
 """
 
 from __future__ import annotations
