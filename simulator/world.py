@@ -79,6 +79,9 @@ class RunResult:
     sessions: dict[str, list[GroupResult]] = field(default_factory=dict)
     """Per streaming service: chunks, viewing, phones over time and the log of each session; empty where they were not
     kept (see `simulator.experiments.run_store`)."""
+    pointers: dict[str, Table] = field(default_factory=dict)
+    """Per LLM service: one row per phase in which KV of a prompt was computed or loaded
+    (`simulator.serving.pointers.POINTERS`); kept where `intervals` are."""
 
     def summary(self) -> dict[str, object]:
         """Return the summary of the run as plain data: a pure function of scenario, seed and version."""
@@ -164,6 +167,9 @@ def simulate(
         ),
         viewers={name: run.viewers for name, run in streaming.items()},
         sessions={name: run.sessions for name, run in streaming.items()},
+        pointers={
+            name: service.pointers for name, service in world.services.items() if service.pointers is not None
+        },
     )
 
 

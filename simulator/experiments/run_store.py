@@ -51,8 +51,8 @@ from simulator.experiments.run_tables import (
     CHUNKS,
     DEVICES,
     GENERATIONS,
-    PHASES,
     PHONES,
+    POINTERS,
     REQUESTS,
     TOTALS,
     VIEWERS,
@@ -64,9 +64,8 @@ from simulator.experiments.run_tables import (
 from simulator.metrics.summary import summarize
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
-from simulator.serving import answer
+from simulator.serving import answer, pointers
 from simulator.serving.build import INTERVALS
-from simulator.serving.pointers import POINTERS
 from simulator.serving.service import request_schema
 from simulator.streaming.viewing import VIEWER_COLUMNS
 from simulator.world import RunResult
@@ -220,7 +219,7 @@ class StoredRun:
     @cached_property
     def pointers(self) -> pandas.DataFrame:
         """One row per phase in which KV of a prompt was made (see `simulator.serving.pointers.POINTERS`)."""
-        return self._frame(PHASES)
+        return self._frame(POINTERS)
 
     @cached_property
     def generations(self) -> pandas.DataFrame:
@@ -275,7 +274,7 @@ class StoredRun:
                 if name in self.scenario.graph_services
             },
             intervals={name: service_rows(self.devices, name, INTERVALS) for name in recorded},
-            pointers={name: service_rows(self.pointers, name, POINTERS) for name in recorded},
+            pointers={name: service_rows(self.pointers, name, pointers.POINTERS) for name in recorded},
             devices=device_totals(self.totals),
             notes=tuple(self.manifest["notes"]),
             viewers={

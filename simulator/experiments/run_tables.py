@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.core import TEXT, Table
+from simulator.serving import pointers
 from simulator.serving.build import INTERVALS
 from simulator.world import DeviceTotals, RunResult
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 REQUESTS = "requests.parquet"
 DEVICES = "devices.parquet"
+POINTERS = "pointers.parquet"
 GENERATIONS = "generations.parquet"
 TOTALS = "totals.parquet"
 VIEWERS = "viewers.parquet"
@@ -37,6 +39,9 @@ def write_tables(folder: Path, result: RunResult) -> None:
     intervals = [
         _labelled(table, service=name, device=services[name].gpus) for name, table in result.intervals.items()
     ] or [_labelled(Table(INTERVALS), service="", device="")]
+    phases = [_labelled(table, service=name) for name, table in result.pointers.items()] or [
+        _labelled(Table(pointers.POINTERS), service="")
+    ]
     totals = pyarrow.Table.from_pylist(
         [{"device": name, **asdict(it)} for name, it in result.devices.items()]
     )
@@ -44,6 +49,7 @@ def write_tables(folder: Path, result: RunResult) -> None:
     if requests:
         files[REQUESTS] = pyarrow.concat_tables(requests, promote_options="default")
         files[DEVICES] = pyarrow.concat_tables(intervals)
+        files[POINTERS] = _several(phases)
     if result.generations:
         files[GENERATIONS] = _several(
             [_labelled(table, service=name) for name, table in result.generations.items()]

@@ -17,7 +17,8 @@ from simulator.serving.kv_cache import BlockPool
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import NAMESPACE, KvTiers
 from simulator.serving.memory import kv_capacity_blocks, number_format
-from simulator.serving.models import load_model
+from simulator.serving.models import ModelSpec, load_model
+from simulator.serving.pointers import POINTERS, Pointers
 from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica import Replica
 from simulator.serving.service import ServiceRuntime
@@ -69,6 +70,11 @@ def token_budget(service: LlmService) -> int:
 def own_budget(service: LlmService) -> int:
     """Return the token budget of a step that the scenario's own requests may use; at least 1."""
     return max(1, round(token_budget(service) * (1.0 - service.background_share)))
+
+
+def stored_token_bytes(service: LlmService, model: ModelSpec) -> float:
+    """Return the bytes of one token's KV in a storage tier."""
+    return model.kv_bytes_per_token * (service.kv_bits or model.kv_bits) / model.kv_bits
 
 
 def replica_count(service: LlmService, device: DeviceSpec) -> int:
@@ -124,7 +130,7 @@ def build_service(
     budget = own_budget(service)
     engine = cost.engine
     sequences = batching.max_sequences or int(engine.default_max_sequences)
-    token_bytes = model.kv_bytes_per_token * (service.kv_bits or model.kv_bits) / model.kv_bits
+    token_bytes = stored_token_bytes(service, model)
     tiers = KvTiers(
         [storage[tier] for tier in service.kv_tiers],
         index * NAMESPACE,
@@ -145,7 +151,8 @@ def build_service(
         engine.request_overhead_s,
         graphs,
     )
-    runtime.intervals = Table(INTERVALS) if record_intervals else None
+    if record_intervals:
+        runtime.intervals, runtime.pointers = Table(INTERVALS), Table(POINTERS)
     for number in range(replica_count(service, device)):
         port = first_port + number
         pool = BlockPool(
@@ -181,6 +188,9 @@ def build_service(
                 runtime.finish,
                 runtime.progress,
                 runtime.intervals,
+                None
+                if runtime.pointers is None
+                else Pointers(runtime.pointers, number, runtime.tier_names, runtime.workload_of),
                 step_by_step,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from simulator.serving.storage import AnyTransfer, StorageDevice
 
@@ -130,6 +131,21 @@ class KvTiers:
         tier.write(port, sum(size for _, size in blocks), self.operation_bytes, stored)
 
 
+class Piece(NamedTuple):
+    """What a load has brought from one tier in one go."""
+
+    tier: int
+    """Index of the tier."""
+    start_s: float
+    """When it was asked for."""
+    end_s: float
+    """When it had arrived or was stopped."""
+    before: int
+    """Tokens, from the end of the prefix, that had been loaded before."""
+    tokens: int
+    """Tokens that it has brought."""
+
+
 class Load:
     """The back pointer of one request: loads a stored prefix from its end, tier by tier.
 
@@ -153,7 +169,9 @@ class Load:
         "_before",
         "_on_done",
         "_pending",
+        "_pieces",
         "_port",
+        "_since_s",
         "_tier_index",
         "_transfer",
         "done_s",
@@ -182,6 +200,8 @@ class Load:
         self._port = port
         self._on_done = on_done
         self._before = 0
+        self._pieces: list[Piece] = []
+        self._since_s = 0.0
         self._transfer: AnyTransfer | None = None
         self._tier_index = -1
         self._pending: list[Segment] = tail_pieces(segments, tokens, tiers.block_tokens)
@@ -190,6 +210,7 @@ class Load:
     def _next(self) -> None:
         index, tokens = self._pending[-1]
         self._tier_index = index
+        self._since_s = self.tiers.tiers[index].env.now
         self._transfer = self.tiers.tiers[index].read(
             self._port,
             tokens * self.tiers.token_bytes,
@@ -209,8 +230,19 @@ class Load:
             self._on_done()
 
     def _account(self, index: int, tokens: int) -> None:
+        tier = self.tiers.tiers[index]
         self.tokens_by_tier[index] += tokens
-        self.tiers.tiers[index].read_bytes += tokens * self.tiers.token_bytes
+        tier.read_bytes += tokens * self.tiers.token_bytes
+        self._pieces.append(Piece(index, self._since_s, tier.env.now, self._before, tokens))
+
+    def pieces(self) -> list[Piece]:
+        """Return what has been loaded, in order; the last piece may be under way."""
+        if self._transfer is None:
+            return self._pieces
+        index = self._tier_index
+        now = self.tiers.tiers[index].env.now
+        arrived = self.loaded_tokens() - self._before
+        return [*self._pieces, Piece(index, self._since_s, now, self._before, arrived)]
 
     @property
     def done(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from simulator.core import Environment
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import Load, Segment
+from simulator.serving.pointers import Pointers
 from simulator.serving.sequence import Sequence
 from simulator.serving.step_cost import StepCost
 from simulator.serving.work import chunk_pairs
@@ -31,9 +32,20 @@ class Loader:
         Told a sequence whose back pointer has brought all that it was to bring.
     on_ready
         Told a sequence whose prefix is complete and taken over by the engine.
+    pointers
+        Told each load that has ended; None: nothing is recorded.
     """
 
-    __slots__ = ("_cost", "_dequantisation_s", "_env", "_kv", "_on_loaded", "_on_ready", "_token_budget")
+    __slots__ = (
+        "_cost",
+        "_dequantisation_s",
+        "_env",
+        "_kv",
+        "_on_loaded",
+        "_on_ready",
+        "_pointers",
+        "_token_budget",
+    )
 
     def __init__(
         self,
@@ -44,6 +56,7 @@ class Loader:
         dequantisation_s_per_token: float,
         on_loaded: Callable[[Sequence], None],
         on_ready: Callable[[Sequence], None],
+        pointers: Pointers | None,
     ) -> None:
         self._env = env
         self._cost = cost
@@ -52,6 +65,7 @@ class Loader:
         self._dequantisation_s = dequantisation_s_per_token
         self._on_loaded = on_loaded
         self._on_ready = on_ready
+        self._pointers = pointers
 
     def start(self, sequence: Sequence, segments: list[Segment], tokens: int) -> Load:
         """Start loading the last `tokens` tokens of a sequence's stored prefix."""
@@ -82,6 +96,8 @@ class Loader:
         load.cancel()
         for tier, tokens in enumerate(load.tokens_by_tier):
             sequence.loaded_tokens[tier] += tokens
+        if self._pointers is not None:
+            self._pointers.loaded(sequence, load.pieces())
         sequence.load_step_s = self._dequantisation_s * sum(load.tokens_by_tier)
         sequence.load = None
 

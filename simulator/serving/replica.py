@@ -25,6 +25,7 @@ from simulator.serving.decodes import Decodes
 from simulator.serving.kv_manager import Admission, KvManager
 from simulator.serving.load_view import RaceView
 from simulator.serving.loader import Loader
+from simulator.serving.pointers import Pointers
 from simulator.serving.run import Run
 from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.serving.step_cost import StepCost
@@ -63,6 +64,8 @@ class Replica:
         Told each sequence that has come to one of its `stops`, and at how many tokens.
     intervals
         Table that gets a row per run; None: nothing is recorded.
+    pointers
+        Record of where the pointers of prompts were; None: nothing is recorded.
     step_by_step
         Make every run one step long: the slow reference that the closed form is checked against.
     """
@@ -82,6 +85,7 @@ class Replica:
         on_finish: Callable[[Sequence], None],
         on_progress: Callable[[GenerationSequence, int], None],
         intervals: Table | None,
+        pointers: Pointers | None,
         step_by_step: bool = False,
     ) -> None:
         self.env = env
@@ -96,6 +100,7 @@ class Replica:
         self.on_finish = on_finish
         self.on_progress = on_progress
         self.intervals = intervals
+        self.pointers = pointers
         self.step_by_step = step_by_step
         self.outstanding_tokens = 0
         """Prompt and answer tokens of all unfinished requests sent here."""
@@ -109,7 +114,7 @@ class Replica:
         """Tokens computed, decodes and recomputation included."""
 
         self._loader = Loader(
-            env, cost, kv, token_budget, dequantisation_s_per_token, self._loaded, self._ready
+            env, cost, kv, token_budget, dequantisation_s_per_token, self._loaded, self._ready, pointers
         )
         self._waiting: deque[Sequence] = deque()
         self._admitted: dict[Sequence, None] = {}  # in order of admission
@@ -161,6 +166,11 @@ class Replica:
 
     def stop(self) -> None:
         """Book the steps that have ended so far, where the simulation stops in the middle of a run."""
+        self._book_ended_steps()
+        if self.pointers is not None:
+            self.pointers.stop(self._admitted)
+
+    def _book_ended_steps(self) -> None:
         run = self._run
         if not run.steps or self._call is None:
             return
@@ -171,8 +181,11 @@ class Replica:
         if run.duration_s(steps) > elapsed_s:
             steps -= 1
         if steps:
-            self._account(run.start_s + run.duration_s(steps), steps)
+            end_s = run.start_s + run.duration_s(steps)
+            self._account(end_s, steps)
             for sequence, take in run.chunks:
+                if self.pointers is not None:
+                    self.pointers.computed(sequence, run.start_s, end_s, take * steps)
                 sequence.computed_tokens += take * steps
 
     # ---------------------------------------------------------------- admission and preemption
@@ -406,6 +419,8 @@ class Replica:
         self._account(now, steps)
         decodes.advance(steps)
         for sequence, take in run.chunks:
+            if self.pointers is not None:
+                self.pointers.computed(sequence, run.start_s, now, take * steps)
             sequence.position += take * steps
             sequence.computed_tokens += take * steps
             if sequence.load is not None:

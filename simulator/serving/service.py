@@ -119,6 +119,8 @@ class ServiceRuntime:
         self.tier_names = [tier.name for tier in tiers.tiers]
         self.intervals: Table | None = None
         """One row per run of engine steps; None where the scenario does not keep them."""
+        self.pointers: Table | None = None
+        """One row per phase in which a pointer of a prompt moved (`simulator.serving.pointers.POINTERS`); likewise."""
         self.records = Table(request_schema(self.tier_names, graphs))
         """One row per request, in order of completion."""
         self.generations = Table(GENERATIONS) if graphs else None
@@ -175,6 +177,12 @@ class ServiceRuntime:
         else:
             self._record(request, it, FAILED)
             answer.feed.finished(request)
+
+    def workload_of(self, sequence: Sequence) -> str:
+        """Return the workload that a sequence under way comes from."""
+        if isinstance(sequence, GenerationSequence):
+            return sequence.answer.feed.workload
+        return self._open[sequence].feed.workload
 
     def progress(self, sequence: GenerationSequence, tokens: int) -> None:
         """Tell an answer that one of its generations has decoded `tokens` tokens."""
