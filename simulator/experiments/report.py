@@ -89,6 +89,8 @@ def _service(
         Group("prompt tokens found", [column(path.rpartition(".")[2], path, "share") for path in tiers]),
         Group("GPU", [column("busy", f"{prefix}gpu_busy_share", "share")]),
     ]
+    if _known(rows, left_out := f"{prefix}steady_state.left_out"):
+        throughput.append(Group("warm-up", [column("left out", left_out)]))
     preempted = f"{prefix}cache.preemptions"
     if _known(rows, preempted, above=0.0):
         throughput.append(Group("KV lost", [column("preemptions", preempted)]))
