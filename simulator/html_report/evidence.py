@@ -74,9 +74,10 @@ def evidence(scenarios: Sequence[Scenario], digests: Mapping[str, str]) -> Evide
 
 def _values(values: Sequence[Citation]) -> Table:
     columns = [
-        Column("used by"), Column("entry"), Column("value of"), Column("value", "", True), Column("interval"),
-        Column("kind", mark=True), Column("error of the fit", "%", True, hint="cross-validated, relative"),
-        Column("source", long=True), Column("remarks", long=True),
+        Column("used by"), Column("entry"), Column("value of"), Column("value", "", True, mixed=True),
+        Column("interval"), Column("kind", mark=True),
+        Column("error of the fit", "%", True, hint="cross-validated, relative"), Column("source", long=True),
+        Column("remarks", long=True),
     ]  # fmt: skip
     rows: list[list[Cell]] = [
         [

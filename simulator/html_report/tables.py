@@ -42,6 +42,8 @@ class Column:
     """Its numbers are neither measured nor simulated."""
     long: bool = False
     """Its texts are sentences and need room."""
+    mixed: bool = False
+    """Its numbers have different units: they cannot be sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ def table_of_figures(
 def table_of_one(title: str, row: Mapping[str, Estimate], note: str = "") -> Table:
     """Return a table with one row per figure, for what has no variants."""
     columns = [
-        Column("figure"), Column("value", "", True), Column("unit"), Column("definition", long=True), Column("path"),
+        Column("figure"), Column("value", "", True, mixed=True), Column("unit"),
+        Column("definition", long=True), Column("path"),
     ]  # fmt: skip
     several = any(it.half_width is not None for it in row.values())
     rows: list[list[Cell]] = []

@@ -105,7 +105,7 @@
       }));
       heads.forEach((head, number) => {
         head.hidden = !shown(columns[number]);
-        head.setAttribute("aria-sort", number !== state.column ? "none" : state.down ? "descending" : "ascending");
+        if (head.querySelector("button")) head.setAttribute("aria-sort", number !== state.column ? "none" : state.down ? "descending" : "ascending");
       });
       pager.hidden = rows.length <= pageRows && !state.needles.length;
       const [back, forth] = pager.querySelectorAll("button");
@@ -117,7 +117,7 @@
       pager.querySelector("span").textContent = `${range}${places.length.toLocaleString("en")} rows${of}`;
     }
 
-    heads.forEach((head, number) => head.querySelector("button").addEventListener("click", () => {
+    heads.forEach((head, number) => head.querySelector("button")?.addEventListener("click", () => {
       if (state.column !== number) Object.assign(state, { column: number, down: false });
       else if (!state.down) state.down = true;
       else state.column = -1; // as it was

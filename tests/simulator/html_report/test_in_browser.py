@@ -130,6 +130,13 @@ def test_a_click_sorts_up_then_down_then_not_at_all(page):
     assert head.get_attribute("aria-sort") == "none"
 
 
+def test_numbers_of_mixed_units_are_not_sorted(page):
+    heads = page.find_elements(By.CSS_SELECTOR, "[data-table=s1-e1] thead th")
+    [value] = [it for it in heads if it.get_attribute("textContent") == "value"]
+    assert value.find_elements(By.TAG_NAME, "button") == []
+    assert value.get_attribute("aria-sort") is None
+
+
 def test_the_keyboard_reaches_and_sorts(page):
     start = page.find_element(By.CSS_SELECTOR, f"{TABLE} input[type=search]")
     start.click()
