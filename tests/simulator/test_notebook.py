@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,13 @@ def test_a_mapping_is_the_same_sweep_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(json.dumps(content))
     simulator.sweep(tmp_path / "t.yaml", out=tmp_path / "file")
     simulator.sweep(content, out=tmp_path / "mapping")
+    with ThreadPoolExecutor(2) as executor:
+        simulator.sweep(content, out=tmp_path / "executor", executor=executor)
     for name in ("plan.jsonl", "results.parquet"):
-        assert len({(tmp_path / out / "t-sweep" / name).read_bytes() for out in ("file", "mapping")}) == 1
+        assert (
+            len({(tmp_path / out / "t-sweep" / name).read_bytes() for out in ("file", "mapping", "executor")})
+            == 1
+        )
 
 
 @pytest.mark.parametrize(
