@@ -36,8 +36,11 @@ def comparison_text(comparison: Comparison) -> str:
             parts.append((_streaming if streams else _service)(name, shown, labels, rows, comparison))
         parts.append("\n".join(("Devices", _devices(labels, rows, _corner(comparison), comparison))))
         if comparison.replications > 1:
+            equal = all(not it.half_width for row in rows for it in row.values())
             parts.append(
-                f"± is half the 95 % interval (Student t) over {comparison.replications} replications.\n"
+                f"All {comparison.replications} replications are equal: nothing in this scenario is random.\n"
+                if equal
+                else f"± is half the 95 % interval (Student t) over {comparison.replications} replications.\n"
             )
         if len(shown) > 1 and shown[0] is comparison.variants[0]:
             parts.append(_differences(shown, comparison))

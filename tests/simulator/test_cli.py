@@ -113,6 +113,12 @@ def test_replications_have_means_and_intervals(scenario: Path, capsys: pytest.Ca
     assert len(list(Path("runs").iterdir())) == 3
 
 
+def test_replications_without_chance_say_so(capsys, tmp_path):
+    arguments = ["run", "cake/single", "--replications", "2", "--quiet", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert "All 2 replications are equal: nothing in this scenario is random." in capsys.readouterr().out
+
+
 def test_the_seed_changes_the_arrivals(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = []
     for seed in ("1", "2", "1"):
