@@ -1,21 +1,23 @@
 """What a run depends on, as one hash: the same on every machine, another one where an input differs.
 
-It covers the scenario with every default written out, the replication, and the content of each catalogue and
-workload file that the scenario names. Where those files lie does not count, nor does the version of hetsim:
-the manifest has it.
+It covers the scenario with every default written out, the replication, the content of each catalogue and workload
+file that the scenario names, and the code of policies and metrics that are not part of hetsim. Where those files lie
+does not count, nor does the version of hetsim: the manifest has it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from devices.catalogue import profile_file
+from simulator.metrics.registry import metrics
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
 from simulator.scenario.streaming_spec import SyntheticNetwork
@@ -23,6 +25,9 @@ from simulator.serving.engines import engine_file, load_engine
 from simulator.serving.models import model_file
 from simulator.streaming.synthetic_trace import cellular_file
 from simulator.streaming.trace_files import trace_paths
+
+OURS = ("simulator", "devices", "calibration")
+"""Packages whose code the version of hetsim stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
         "replication": replication,
         "files": catalogue,
     }
+    if code := _plug_ins(scenario):
+        inputs["code"] = code
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return Identity(hashlib.sha256(text.encode()).hexdigest(), catalogue | named)
 
@@ -107,6 +114,29 @@ def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Traversable]]:
         engine = load_engine(service.engine).name
         yield f"simulator/serving/catalog/models/{service.model}.yaml", model_file(service.model)
         yield f"simulator/serving/catalog/engines/{engine}.yaml", engine_file(engine)
+
+
+def _plug_ins(scenario: Scenario) -> dict[str, str]:
+    """Return the SHA-256 of each module that a policy of the scenario, or a metric, comes from and that is not ours."""
+    found: list[Any] = [it.figure for it in metrics()]
+    waiting: list[Any] = [scenario]
+    while waiting:
+        value = waiting.pop()
+        if is_dataclass(value):
+            found.append(type(value))
+            waiting += [getattr(value, field.name) for field in fields(value)]
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    modules = {it.__module__ for it in found if it.__module__.partition(".")[0] not in OURS}
+    return {name: _code(name) for name in sorted(modules)}
+
+
+def _code(module: str) -> str:
+    """Return the SHA-256 of a module's source; of nothing where it has no file, as in an interactive session."""
+    file = getattr(sys.modules[module], "__file__", None)
+    return _digest(Path(file)) if file else ""
 
 
 def _digest(file: Traversable) -> str:

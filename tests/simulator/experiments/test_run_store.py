@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from simulator.experiments.run_store import (
     load_run,
     write_run,
 )
+from simulator.metrics import registry as metric_registry
+from simulator.policies import registry as policy_registry
 from simulator.scenario.load import Resolver, load_text
 from simulator.world import simulate
 
@@ -132,6 +135,37 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path, manifest: str | None, 
         (tmp_path / "manifest.json").write_text(manifest)
     with pytest.raises(InputError, match=message):
         load_run(tmp_path)
+
+
+def test_the_identity_covers_the_code_of_plug_ins(tmp_path, monkeypatch):
+    """A policy and a metric of somebody else's: their code counts, ours is stood for by the version."""
+    plain = identify(load_text(SCENARIO), HERE).content_hash
+    file = tmp_path / "their_plug_in.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from simulator.policies.kv_loading.cake import Cake\n"
+        "@dataclass(frozen=True)\nclass Theirs(Cake):\n    pass\n"
+        "def late(requests):\n    return 0.0\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    their = importlib.import_module("their_plug_in")
+    scenario = load_text(SCENARIO)
+    service = scenario.llm_services["chat"]
+    policies = replace(service.policies, kv_loading=their.Theirs())
+    changed = replace(scenario, services={**scenario.services, "chat": replace(service, policies=policies)})
+    monkeypatch.setitem(policy_registry._registry["kv_loading"], "theirs", their.Theirs)
+    hashes = [plain, identify(changed, HERE).content_hash]
+    file.write_text(file.read_text() + "# another line\n")
+    hashes.append(identify(changed, HERE).content_hash)
+    monkeypatch.setitem(
+        metric_registry._registry, ("llm", "late"), metric_registry.Metric("late", "llm", their.late)
+    )
+    hashes.append(identify(scenario, HERE).content_hash)
+    file.write_text(file.read_text() + "# one more\n")
+    hashes.append(identify(scenario, HERE).content_hash)
+    assert len(set(hashes)) == len(hashes)
+    monkeypatch.undo()
+    assert identify(scenario, HERE).content_hash == plain
 
 
 def test_the_hash_depends_on_what_a_run_depends_on() -> None:
