@@ -56,6 +56,7 @@ def measure(number: int, jobs: Sequence[int], repeats: int, dask: str | None = N
     """Return a row per number of processes, and one of the cluster at `dask`; they take turns."""
     sweep = short_runs(number)
     runs = plan(sweep)
+    _once(sweep, runs[:10], 1, None)  # what is imported at first use
     took: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for _ in range(repeats):
         for processes in jobs:

@@ -30,6 +30,11 @@ def sweep(arguments: Namespace) -> int:
         raise InputError(Fault("no such file", file=str(path)))
     it = load_sweep(path, arguments.overrides, arguments.replications)
     shard = _shard(arguments.shard)
+    if arguments.fresh and shard[1] > 1:
+        message = (
+            "would forget what other shards have done; delete the folder before the first of them starts"
+        )
+        raise InputError(Fault(message, file="--fresh"))
     runs = plan(it)
     folder: Path = arguments.out / f"{slug(it.name)}-sweep"
     with worker_pool(1, arguments.dask) as cluster:

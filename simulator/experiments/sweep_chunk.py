@@ -53,29 +53,29 @@ def do(chunk: Chunk) -> float | None:
     folder = chunk.driver.parent
     if not folder.is_dir():
         raise InputError(Fault(f"is not seen by a worker on {platform.node()}", file=str(folder)))
-    with claim(chunk.driver, chunk.identity) as mine:
-        if mine is None:
+    mine = claim(chunk.driver, chunk.identity)
+    if mine is None:
+        return None
+    ended = read_ended(folder, chunk.driver.name) if mine.was_begun else set()
+    for key, replication, overrides in chunk.runs:
+        if key in ended:
+            continue
+        if not mine.holds:
             return None
-        ended = read_ended(folder, chunk.driver.name) if mine.was_begun else set()
-        for key, replication, overrides in chunk.runs:
-            if key in ended:
-                continue
-            if not mine.holds:
-                return None
-            outcome = do_run(chunk.base, overrides, replication, key)
-            if not mine.holds:  # whoever has taken over does this run too: one of them may write
-                return None
-            failure = outcome.failure
-            writer(folder).append(
-                {
-                    "key": key,
-                    "driver": chunk.driver.name,
-                    "status": "failed" if failure else "succeeded",
-                    "wall_s": outcome.effort.wall_s,
-                    **({"failure": f"{failure.stage}: {failure.type}: {failure.message}"} if failure else {}),
-                    **({"summary": outcome.summary} if outcome.summary is not None else {}),
-                }
-            )
+        outcome = do_run(chunk.base, overrides, replication, key)
+        if not mine.holds:  # whoever has taken over does this run too: one of them may write
+            return None
+        failure = outcome.failure
+        writer(folder).append(
+            {
+                "key": key,
+                "driver": chunk.driver.name,
+                "status": "failed" if failure else "succeeded",
+                "wall_s": outcome.effort.wall_s,
+                **({"failure": f"{failure.stage}: {failure.type}: {failure.message}"} if failure else {}),
+                **({"summary": outcome.summary} if outcome.summary is not None else {}),
+            }
+        )
     return time.perf_counter() - started_s
 
 

@@ -1,9 +1,10 @@
 """Who may go on with a sweep: the newest driver of a shard, and of each chunk the worker that took it last.
 
 A driver is a folder ``.driver-<k>-of-<N>-<token>`` beside the results. A worker that begins a chunk leaves a marker
-there, and goes on for as long as the marker exists. The marker goes where another worker begins the same chunk, because
-this one was taken for lost, and with the whole folder where another driver has begun. A driver takes its folder along
-when it ends, so that a sweep that has ended has none.
+there, and goes on for as long as the marker exists. The marker goes when another worker begins the same chunk, because
+this one was taken for lost; when the driver knows what the chunk came to, which may be later than its end, as what a
+worker returns can be lost with it; and with the whole folder when another driver begins. A driver takes its folder
+along when it ends, so that a sweep that has ended has none.
 
 All of it is files that exist or do not, under names that are used once: that holds on network file systems too.
 """
@@ -63,7 +64,7 @@ class Claim:
     marker: Path
     """Exists while it holds."""
     was_begun: bool
-    """Whether another worker had begun the chunk and not ended it."""
+    """Whether another worker had begun the chunk before, of which the driver has not heard."""
 
     @property
     def holds(self) -> bool:
@@ -71,9 +72,8 @@ class Claim:
         return self.marker.exists()
 
 
-@contextmanager
-def claim(driver: Path, chunk: str) -> Iterator[Claim | None]:
-    """Claim a chunk until the end of the context; None where its driver is in charge no more.
+def claim(driver: Path, chunk: str) -> Claim | None:
+    """Claim a chunk, away from whoever had it; None where its driver is in charge no more.
 
     Parameters
     ----------
@@ -85,16 +85,15 @@ def claim(driver: Path, chunk: str) -> Iterator[Claim | None]:
     marker = driver / f"{chunk}-{secrets.token_hex(4)}"
     try:
         marker.touch(exist_ok=False)
-        in_charge = True
     except FileNotFoundError:
-        in_charge = False
-    if not in_charge:
-        yield None
-        return
+        return None
     others = [other for other in driver.glob(f"{chunk}-*") if other != marker]
     for other in others:
         other.unlink(missing_ok=True)
-    try:
-        yield Claim(marker, bool(others))
-    finally:
+    return Claim(marker, bool(others))
+
+
+def release(driver: Path, chunk: str) -> None:
+    """End every claim on a chunk; its driver does that once it knows what the chunk came to."""
+    for marker in driver.glob(f"{chunk}-*"):
         marker.unlink(missing_ok=True)

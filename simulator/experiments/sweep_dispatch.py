@@ -22,6 +22,7 @@ from pathlib import Path
 from devices.errors import InputError, SimulatorError
 from simulator.experiments.execution import process_pool, workers_of
 from simulator.experiments.sweep_chunk import Chunk, do
+from simulator.experiments.sweep_claims import release
 from simulator.experiments.sweep_file import Sweep
 from simulator.experiments.sweep_store import Planned, read_ended, writer
 
@@ -47,6 +48,8 @@ def overrides_of(sweep: Sweep, point: Mapping[str, str]) -> tuple[str, ...]:
 class _Given:
     """What an executor has been given."""
 
+    chunk: str
+    """Identity of the chunk."""
     runs: Sequence[Planned]
     """In order."""
     once_more: bool
@@ -87,15 +90,16 @@ class Dispatch:
             if time.monotonic() - asked_s >= ASK_S:
                 ahead, asked_s = max(1, 2 * workers_of(executor)), time.monotonic()
             while (waiting or once_more) and len(pending) < ahead:
-                if once_more:
-                    given = _Given([once_more.popleft()], True)
-                else:
-                    given = _Given([waiting.popleft() for _ in range(min(size, len(waiting)))], False)
-                self._under_way.update(run.key for run in given.runs)
-                pending[executor.submit(do, self._chunk(given.runs))] = given
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                again = bool(once_more)
+                queue, number = (once_more, 1) if again else (waiting, min(size, len(waiting)))
+                runs = [queue.popleft() for _ in range(number)]
+                self._under_way.update(run.key for run in runs)
+                chunk = self._chunk(runs)
+                pending[executor.submit(do, chunk)] = _Given(chunk.identity, runs, again)
+            for future in wait(pending, ASK_S, FIRST_COMPLETED).done:
                 given = pending.pop(future)
                 took_s = self._received(future)
+                release(self.driver, given.chunk)
                 if isinstance(took_s, Exception):
                     once_more.extend(self._mend(given, took_s))
                 else:

@@ -158,8 +158,8 @@ def test_a_worker_that_is_killed_costs_no_run(cluster, table, tmp_path):
     cluster.workers[victim].send_signal(signal.SIGKILL)
     assert times_done(folder).total() < RUNS
     assert driver.wait(WAIT_S) == 0
-    assert_whole(folder, table)
     cluster.fill_up()
+    assert_whole(folder, table)
 
 
 def test_a_driver_that_is_killed_goes_on_where_it_was(cluster, table, tmp_path):
@@ -188,6 +188,12 @@ def test_comparisons_are_the_same_on_a_cluster(cluster, tmp_path, monkeypatch, c
     assert texts[0] == texts[1]
     names = [sorted(str(path.relative_to(out)) for path in Path(out).rglob("*")) for out in ("out0", "out2")]
     assert names[0] == names[1]
+
+
+def test_a_dry_run_counts_the_workers(cluster, tmp_path, capsys):
+    command = ["sweep", str(write(tmp_path)), "--dry-run", "--out", str(tmp_path / "out")]
+    assert main([*command, "--dask", cluster.address]) == 0
+    assert "left with 2 processes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "carrier-pigeon://host:1"])
