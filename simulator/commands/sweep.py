@@ -11,6 +11,7 @@ from pathlib import Path
 from devices.errors import Fault, InputError
 from simulator.experiments.execution import worker_pool, workers_of
 from simulator.experiments.folders import slug
+from simulator.experiments.notes import gathered
 from simulator.experiments.run_store import to_json
 from simulator.experiments.sweep import Progress, one, plan, run_sweep
 from simulator.experiments.sweep_file import Sweep, load_sweep
@@ -59,6 +60,11 @@ def sweep(arguments: Namespace) -> int:
     data = {"points": len(it.points), "replications": it.replications, "runs": len(runs), **counts}
     sys.stdout.write(to_json(data) if arguments.json else _line(data))
     if not arguments.quiet:
+        ended = [(run, results[run.key]) for run in runs if run.key in results]
+        for note in gathered(
+            [(", ".join(run.point.values()), result.get("notes", ())) for run, result in ended]
+        ):
+            print(f"note: {note}", file=sys.stderr)
         said = (
             f"written: {table}"
             if table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.experiments.execution import Outcome
+from simulator.experiments.notes import gathered
 from simulator.experiments.statistics import (
     Difference,
     Estimate,
@@ -26,10 +26,6 @@ from simulator.scenario.streaming_spec import StreamingService
 
 if TYPE_CHECKING:
     import pandas
-
-
-_NUMBER = re.compile(r"(?<=[\s(])[\d.]+(?:e[+-]?\d+)?")
-"""A number of a note, and no part of a name."""
 
 
 @dataclass(frozen=True)
@@ -99,30 +95,10 @@ class Comparison:
     """Where it was written; None where it was not."""
 
     def notes(self) -> list[str]:
-        """Return what a reader must know of the runs.
-
-        Notes that differ by numbers alone are one, with the first one's numbers. Where it does not hold for all runs
-        alike, it says for which variants, and how many runs.
-        """
-        alike: dict[str, list[tuple[str, str]]] = {}
-        for variant in self.variants:
-            for outcome in variant.outcomes:
-                for note in dict.fromkeys(outcome.notes):
-                    alike.setdefault(_NUMBER.sub("#", note), []).append((variant.label, note))
-        return [self._where(it) for it in alike.values()]
-
-    def _where(self, alike: Sequence[tuple[str, str]]) -> str:
-        runs = len(self.variants) * self.replications
-        labels = list(dict.fromkeys(label for label, _ in alike))
-        texts = {note for _, note in alike}
-        where = []
-        if len(labels) < len(self.variants):
-            where.append(" | ".join(labels))
-        if self.replications > 1 and len(alike) < runs:
-            where.append(f"{len(alike)} of {runs} runs")
-        if len(texts) > 1:
-            where.append("numbers of the first")
-        return alike[0][1] + (f" [{'; '.join(where)}]" if where else "")
+        """Return what a reader must know of the runs (see `simulator.experiments.notes`)."""
+        return gathered(
+            [(variant.label, outcome.notes) for variant in self.variants for outcome in variant.outcomes]
+        )
 
     def differences(self, variant: Variant) -> dict[str, Difference]:
         """Return what `variant` differs by from the first one, paired, by the figure's dotted path.

@@ -9,7 +9,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devices.errors import Fault, InputError
@@ -73,6 +73,7 @@ def do(chunk: Chunk) -> float | None:
                 "status": "failed" if failure else "succeeded",
                 "wall_s": outcome.effort.wall_s,
                 **({"failure": f"{failure.stage}: {failure.type}: {failure.message}"} if failure else {}),
+                **({"notes": outcome.notes} if outcome.notes else {}),
                 **({"summary": outcome.summary} if outcome.summary is not None else {}),
             }
         )
@@ -110,7 +111,8 @@ def do_run(base: Path, overrides: Sequence[str], replication: int, key: str) -> 
             f"or is another on {platform.node()}: its files, the catalogue, or hetsim, here {__version__}"
         )
         raise InputError(Fault(message, file=str(base)))
-    return execute(Job(scenario, replication, resolve))
+    # only the summary is kept, and it does not need them
+    return execute(Job(replace(scenario, record_intervals=False), replication, resolve))
 
 
 def key_of(scenario: Scenario, resolve: Callable[[str], Path], replication: int) -> str:

@@ -24,6 +24,7 @@ from devices.errors import Fault, InputError, SimulatorError
 from simulator.cli import main
 from simulator.commands.scenarios import SHIPPED
 from simulator.experiments import sweep_chunk as working
+from simulator.experiments.comparison import flatten
 from simulator.experiments.execution import InProcess
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_chunk import Chunk
@@ -231,6 +232,7 @@ LETHAL = """
 import multiprocessing, os, sys
 multiprocessing.set_start_method("fork")
 from simulator.experiments import sweep_chunk as working
+from simulator.experiments.comparison import flatten
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_file import load_sweep
 from pathlib import Path
@@ -514,3 +516,31 @@ def test_sweep_files_are_validated_like_scenarios(tmp_path, capsys):
     assert main(["validate", shipped, str(SHIPPED / "cake" / "single.yaml")]) == 0
     assert main(["validate", str(write(tmp_path, {LOADING: ["cake", "caek"]})), shipped]) == 2
     assert "nearest: cake" in capsys.readouterr().err
+
+
+def test_notes_of_runs_are_said_once_with_where_they_hold(tmp_path, capsys):
+    """M/M/1-like load far above what the engine can do, and far below."""
+    path = write(
+        tmp_path,
+        {"workloads.chat.rate": ["1/s", "60/s"]},
+        "bench/poisson.yaml",
+        replications=2,
+        set=["workloads.chat.requests=600"],
+    )
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out")]) == 0
+    [note] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert "overloaded" in note
+    assert "[60/s" in note
+
+
+def test_a_row_holds_the_figures_of_the_run_alone(tmp_path, capsys):
+    path = write(tmp_path, {BANDWIDTH: ["7 Gbit/s"]})
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    capsys.readouterr()
+    arguments = ["run", "cake/single", "--set", f"{BANDWIDTH}=7 Gbit/s", "--json", "--quiet"]
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
+    alone = flatten(json.loads(capsys.readouterr().out))
+    [row] = pd.read_parquet(folder_of(tmp_path / "out") / "results.parquet").to_dict("records")
+    assert {name: row[name] for name, value in alone.items() if value is not None} == {
+        name: value for name, value in alone.items() if value is not None
+    }
