@@ -18,7 +18,7 @@ from simulator.experiments.statistics import (
     batch_means,
     estimates_data,
     holm,
-    over_replications,
+    mean_figures,
     paired,
 )
 from simulator.scenario.spec import Scenario
@@ -46,10 +46,7 @@ class Variant:
     @cached_property
     def statistics(self) -> dict[str, Estimate]:
         """Mean over the replications of each figure of the summary, by its dotted path."""
-        flat = [flatten(outcome.summary) for outcome in self.outcomes if outcome.summary is not None]
-        return {
-            path: over_replications([one.get(path) for one in flat]) for path in (flat[0] if flat else ())
-        }
+        return mean_figures([flatten(it.summary) for it in self.outcomes if it.summary is not None])
 
     @property
     def failed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from devices.document import dump_yaml
 from devices.errors import Fault, InputError
+from simulator.experiments.notes import gathered
 from simulator.experiments.run_store import FORMAT, MANIFEST, SCENARIO, read_manifest, to_json, versions
 from simulator.experiments.sweep_file import Sweep
-from simulator.experiments.sweep_store import RESULTS, Planned
+from simulator.experiments.sweep_store import PLAN, RESULTS, Planned, read_results
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
 
@@ -91,6 +93,25 @@ class StoredSweep:
             return pandas.read_parquet(file)
         except (ArrowException, OSError) as error:
             raise InputError(Fault(f"cannot be read: {error}", file=str(file))) from error
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know of the runs that have ended, each note once (see `simulator.experiments.notes`).
+
+        Raises
+        ------
+        InputError
+            Where the plan or a results file cannot be read.
+        """
+        try:
+            plan = [
+                json.loads(line) for line in (self.folder / PLAN).read_text(encoding="utf-8").splitlines()
+            ]
+            done = read_results(self.folder)
+            ended = [(run["point"], done[run["key"]]) for run in plan if run["key"] in done]
+            return gathered([(", ".join(point.values()), it.get("notes", ())) for point, it in ended])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(Fault(f"cannot be read: {error}", file=str(self.folder / PLAN))) from error
 
 
 def load_sweep_folder(folder: Path) -> StoredSweep:

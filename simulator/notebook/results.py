@@ -10,12 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devices.errors import Fault, InputError
+from devices.quantity import number_and_unit
+from devices.sourced import unknown_name
 from simulator.experiments import comparison
 from simulator.experiments.capacity import Capacity, Probe
+from simulator.experiments.compare import as_yaml
 from simulator.experiments.evidence import assumed_note, fallbacks
+from simulator.experiments.notes import gathered
+from simulator.experiments.statistics import SIGNIFICANCE
 from simulator.experiments.stored_sweep import StoredSweep
+from simulator.experiments.tables import MARK
 from simulator.notebook import tables
-from simulator.notebook.tables import headlines, html_table, in_columns, with_units
+from simulator.notebook.tables import headlines, html_table, in_columns, tests_in_columns, with_units
 
 if TYPE_CHECKING:
     import pandas
@@ -104,7 +111,10 @@ class Comparison(comparison.Comparison, Runs):
         Returns
         -------
         pandas.DataFrame
-            Axes as they were written, and per figure the difference and half its 95 % interval.
+            Axes as they were written, and per figure the difference and in further columns half its 95 % interval
+            (``.half_width``), the p-value (``.p``), the same adjusted for many comparisons (``.p_adjusted``, Holm–
+            Bonferroni; NaN but for the `headlines`, the family that tables show), and how many times as wide the
+            interval would be without common random numbers (``.narrower_by``). NaN where it is not known.
         """
         import pandas as pd  # noqa: PLC0415 (slow import)
 
@@ -113,6 +123,7 @@ class Comparison(comparison.Comparison, Runs):
             row: dict[str, Any] = dict(variant.values)
             for name, it in self.differences(variant).items():
                 row |= in_columns(name, it)
+                row |= tests_in_columns(name, it, self.adjusted_p.get((variant.label, name)))
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -122,11 +133,8 @@ class Comparison(comparison.Comparison, Runs):
 
     @property
     def _notes(self) -> Iterable[str]:
-        scenarios = [variant.scenario for variant in self.variants]
-        said = [note for it in self.variants for outcome in it.outcomes for note in outcome.notes]
-        return [
-            *dict.fromkeys([*said, *assumed_note(scenarios), *(n for it in scenarios for n in fallbacks(it))])
-        ]
+        stand_ins = [(it.label, fallbacks(it.scenario)) for it in self.variants for _ in it.outcomes]
+        return [*self.notes(), *assumed_note([it.scenario for it in self.variants]), *gathered(stand_ins)]
 
     def __repr__(self) -> str:
         return Runs.__repr__(self)
@@ -134,16 +142,25 @@ class Comparison(comparison.Comparison, Runs):
     def _repr_html_(self) -> str:
         table = Runs._repr_html_(self)
         differences = self.paired()
-        figures = [name for name in headlines(differences.columns) if differences[name].notna().any()]
+        figures = [it.path for it in self.headlines if it.path in differences]
         if not figures:
             return table
-        columns = [name for figure in figures for name in (figure, f"{figure}{tables.HALF_WIDTH}")]
-        shown = differences[[*self.vary, *columns]]
         note = "replications" if self.replications > 1 else "batches of requests, or the viewers"
-        first = self.variants[0].label
+        columns = [f"{figure}{ending}" for figure in figures for ending in ("", *tables.ENDINGS)]
         return table + html_table(
-            shown, figures, f"Difference from {first}, paired", [f"± is half the 95 % interval over {note}"]
+            differences[[*self.vary, *columns]],
+            figures,
+            f"Difference from {self.variants[0].label}, paired",
+            [f"± is half the 95 % interval over {note}", marked(len(self.adjusted_p))],
         )
+
+
+def marked(tested: int) -> str:
+    """Say what the mark behind differences means."""
+    return (
+        f"{MARK} differs from 0 at {SIGNIFICANCE * 100:g} % after the Holm–Bonferroni correction for all {tested} "
+        "differences shown"
+    )
 
 
 class SweepResult(Runs):
@@ -157,6 +174,64 @@ class SweepResult(Runs):
     def _with_axes(self) -> tuple[pandas.DataFrame, tuple[str, ...]]:
         frame, axes = with_units(self.stored.frame, self.stored.axes)
         return (frame if frame["failure"].notna().any() else frame.drop(columns="failure")), axes
+
+    def paired(self, axis: str, *figures: str, baseline: object = None) -> pandas.DataFrame:
+        """Return what each value of an axis differs by from a baseline, for every combination of the other axes.
+
+        All points of a sweep share their random numbers, so that replications are paired.
+
+        Parameters
+        ----------
+        axis
+            Path that varies.
+        figures
+            Figures to show, by their columns; none: those that tables show.
+        baseline
+            Value of the axis, as it was written or as it stands in `frame`; None: its first one.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Axes as in `frame`, and per figure the columns that `Comparison.paired` has. The family of the correction
+            for many comparisons is the whole table: ask for the figures that you mean to read.
+
+        Raises
+        ------
+        KeyError
+            Where there is no such axis or figure.
+        InputError
+            Where no combination of the other axes has the baseline and another value, as in a design that is no grid.
+        """
+        frame, axes = self._with_axes
+        if axis not in self.stored.axes:
+            raise KeyError(unknown_name("axis", axis, self.stored.axes))
+        column = axes[self.stored.axes.index(axis)]
+        known = tables.figures_of(frame, axes, figures)
+        value = frame[column].iloc[0]
+        if baseline is not None:
+            text = as_yaml(baseline)
+            written = [text, number_and_unit(text) or text]
+            value = next(
+                (
+                    now
+                    for now, raw in zip(frame[column], self.stored.frame[axis].map(str), strict=True)
+                    if now == baseline or raw in written or number_and_unit(raw) in written
+                ),
+                None,
+            )
+        found = tables.differences(frame, axes, column, value, figures or headlines(known))
+        if found.empty:
+            raise InputError(
+                Fault(
+                    f"no combination of the other axes has both {baseline if value is None else value} and another",
+                    axis,
+                )
+            )
+        return found
+
+    @property
+    def _notes(self) -> Iterable[str]:
+        return self.stored.notes
 
     def _title(self) -> str:
         it = self.stored.manifest

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
 from simulator.experiments.capacity import Probe, parse_slo
 from simulator.experiments.capacity import capacity as search
@@ -62,6 +63,7 @@ def compare(
     InputError
         With every fault of every variant.
     """
+    _check(vary, jobs=jobs, replications=replications)
     total = replications * math.prod(len(values) for values in vary.values())
     ended = itertools.count(1)
     with result_folder(out) as folder, worker_pool(jobs) as executor, shown_progress(total, progress) as show:
@@ -114,6 +116,7 @@ def sweep(
     InputError
         With every fault of the sweep and of its scenarios; nothing is run then.
     """
+    _check({}, jobs=jobs, **({} if replications is None else {"replications": replications}))
     if isinstance(source, Mapping):
         named = {"base": str(find_scenario(source["base"]))} if isinstance(source.get("base"), str) else {}
         it = load_sweep({**source, **named}, texts_of(overrides), replications)
@@ -175,6 +178,7 @@ def capacity(
     SimulatorError
         Where a run fails.
     """
+    _check(vary or {}, jobs=jobs, replications=replications)
     path, objectives, texts = find_scenario(str(scenario)), parse_slo(slo), texts_of(overrides)
     base = load(path, texts)
     lists = {place: [as_yaml(value) for value in values] for place, values in (vary or {}).items()}
@@ -201,6 +205,26 @@ def capacity(
 def texts_of(overrides: Mapping[str, object]) -> list[str]:
     """Return ``PATH=VALUE`` texts of values by dotted path."""
     return [f"{path}={as_yaml(value)}" for path, value in overrides.items()]
+
+
+def _check(vary: Mapping[str, Sequence[object]], **counts: int) -> None:
+    """Refuse counts below 1, and a single value in place of several.
+
+    Raises
+    ------
+    InputError
+        With every fault; each names the argument.
+    """
+    faults = [
+        Fault(f"must be 1 or more, not {count}", file=name) for name, count in counts.items() if count < 1
+    ]
+    faults += [
+        Fault(f"{values!r} is no list of values; one value alone: [{values!r}]", path, "vary")
+        for path, values in vary.items()
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection)
+    ]
+    if faults:
+        raise InputError(faults)
 
 
 def _rate(now: Progress) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import html.parser
 import io
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import simulator.experiments.execution
 import simulator.world
@@ -78,7 +80,8 @@ def test_units_stand_in_the_names_of_columns(compared: simulator.Comparison) -> 
     frame = compared.frame()
     assert len(frame) == 12
     assert list(frame["workloads.chat.rate (/s)"].unique()) == [2.0, 8.0]
-    assert list(frame["services.chat.policies.batching.token_budget"].unique()) == [256.0, 1024.0]
+    assert frame["services.chat.policies.batching.token_budget"].map(type).eq(int).all()
+    assert list(frame["services.chat.policies.batching.token_budget"].unique()) == [256, 1024]
     assert frame[TTFT].notna().all() and "services.chat.throughput.output_tokens_per_s" in frame
 
 
@@ -118,6 +121,31 @@ def test_differences_are_paired(compared: simulator.Comparison) -> None:
     assert (row[TTFT], row[f"{TTFT}.half_width"]) == pytest.approx((expected.mean, expected.half_width))
 
 
+def test_differences_come_with_tests(compared: simulator.Comparison) -> None:
+    table = compared.paired()
+    columns = [name for name in table if name.endswith(".p_adjusted") and table[name].notna().any()]
+    assert {name.removesuffix(".p_adjusted") for name in columns} == {it.path for it in compared.headlines}
+    for (_, row), variant in zip(table.iterrows(), compared.variants[1:], strict=True):
+        it = compared.differences(variant)[TTFT]
+        expected = (it.p, compared.adjusted_p[variant.label, TTFT], it.narrower_by)
+        assert tuple(row[f"{TTFT}{end}"] for end in (".p", ".p_adjusted", ".narrower_by")) == expected
+    found = sum(p < 0.05 for p in compared.adjusted_p.values())
+    texts = Cells(compared._repr_html_()).texts
+    assert 0 < found == sum(text.endswith(" *") for text in texts)
+    assert any(
+        "* differs from 0 at 5 %" in text and f"all {len(compared.adjusted_p)} " in text for text in texts
+    )
+
+
+def test_notes_say_what_they_hold_for(compared: simulator.Comparison) -> None:
+    first, *others = compared.variants
+    noted = dataclasses.replace(
+        first, outcomes=[dataclasses.replace(it, notes=("n",)) for it in first.outcomes]
+    )
+    texts = Cells(dataclasses.replace(compared, variants=[noted, *others])._repr_html_()).texts
+    assert texts.count("n [256, 2/s]") == 1
+
+
 def test_one_without_variants_is_a_comparison_too() -> None:
     found = simulator.compare("cake/single", {})
     assert len(found.means(TTFT)) == 1 and found.paired().empty
@@ -153,6 +181,72 @@ def test_a_mapping_is_the_same_sweep_as_a_file(tmp_path: Path) -> None:
             len({(tmp_path / out / "t-sweep" / name).read_bytes() for out in ("file", "mapping", "executor")})
             == 1
         )
+
+
+def test_points_of_a_sweep_are_paired(tmp_path: Path) -> None:
+    budget, rate = "services.chat.policies.batching.token_budget", "workloads.chat.rate"
+    axes = {budget: [256, 512, 1024], rate: ["2/s", "8/s"]}
+    content = {**SWEEP, "base": "bench/poisson", "axes": axes, "replications": 4}
+    found = simulator.sweep(content, out=tmp_path, **FEW)
+    table = found.paired(budget, TTFT)
+    assert list(table[budget]) == [512, 512, 1024, 1024] and list(table[f"{rate} (/s)"]) == [2, 8, 2, 8]
+    runs = found.frame().set_index([budget, f"{rate} (/s)", "replication"])[TTFT]
+    tests = [stats.ttest_rel(runs[of, at], runs[256, at]) for of in (512, 1024) for at in (2.0, 8.0)]
+    low, high = np.array([it.confidence_interval() for it in tests]).T
+    assert list(table[TTFT]) == pytest.approx((low + high) / 2)
+    assert list(table[f"{TTFT}.half_width"]) == pytest.approx((high - low) / 2)
+    assert list(table[f"{TTFT}.p"]) == pytest.approx([it.pvalue for it in tests])
+    assert table[f"{TTFT}.p_adjusted"].min() == pytest.approx(min(1.0, 4 * min(it.pvalue for it in tests)))
+    for baseline in ("8/s", 8.0, 8):
+        other = found.paired(rate, TTFT, "services.chat.e2e_s.mean", baseline=baseline)
+        assert list(other[f"{rate} (/s)"]) == [2.0] * 3
+        assert list(other[TTFT]) == pytest.approx(
+            [(runs[of, 2.0] - runs[of, 8.0]).mean() for of in (256, 512, 1024)]
+        )
+    assert f"{TTFT}.p" in found.paired(budget), "by default what tables show"
+    with pytest.raises(KeyError, match=rf"nearest: {rate}"):
+        found.paired("workloads.chat.rat")
+    with pytest.raises(KeyError, match=r"nearest: services"):
+        found.paired(rate, "services.chat.ttft_s.meen")
+    with pytest.raises(InputError, match="both 3/s and another"):
+        found.paired(rate, baseline="3/s")
+
+
+def test_notes_of_a_sweep_s_runs_are_shown(tmp_path: Path) -> None:
+    found = simulator.sweep({**SWEEP, "replications": 2}, out=tmp_path)
+    [file] = found.folder.glob("results-*.jsonl")
+    keys = {
+        it["key"]: it["point"][KV]
+        for it in map(json.loads, (found.folder / "plan.jsonl").read_text().splitlines())
+    }
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    noted = [{**it, **({"notes": ["overloaded"]} if keys[it["key"]] == "cake" else {})} for it in lines]
+    file.write_text("".join(json.dumps(it) + "\n" for it in noted))
+    texts = Cells(simulator.sweep({**SWEEP, "replications": 2}, out=tmp_path)._repr_html_()).texts
+    assert texts.count("overloaded [cake]") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"replications": 0}, "replications: must be 1 or more, not 0"),
+        ({"jobs": 0}, "jobs: must be 1 or more, not 0"),
+        ({"vary": {KV: "cake"}}, r"vary: services\.chat\.policies\.kv_loading: 'cake' is no list"),
+        ({"vary": {KV: 3}}, "3 is no list"),
+    ],
+)
+def test_arguments_that_make_no_study_are_named(
+    arguments: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    whole = {"vary": {KV: ["cake"]}, **arguments}
+    with pytest.raises(InputError, match=message):
+        simulator.compare("cake/single", **whole)
+    with pytest.raises(InputError, match=message):
+        simulator.capacity("bench/poisson", "ttft_s.p99<=1", **whole)
+    if "vary" not in arguments:
+        with pytest.raises(InputError, match=message):
+            simulator.sweep(SWEEP, out=tmp_path, **arguments)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

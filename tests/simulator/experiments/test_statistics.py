@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from scipy import stats
 
 from simulator.cli import main
+from simulator.experiments import statistics
 from simulator.experiments.compare import compare
 from simulator.experiments.comparison import Comparison, Variant
 from simulator.experiments.report import comparison_text
@@ -18,7 +20,9 @@ from simulator.experiments.statistics import (
     BATCH_REQUESTS,
     BOOTSTRAP_LEAST,
     LEAST_BATCHES,
+    RESAMPLES,
     SIGNIFICANCE,
+    Estimate,
     batch_means,
     bootstrap_intervals,
     holm,
@@ -105,12 +109,49 @@ def test_a_bootstrap_is_deterministic_and_claims_nothing_of_few() -> None:
     sample = np.random.default_rng(4).exponential(size=BOOTSTRAP_LEAST).tolist()
     (alone,) = bootstrap_intervals([sample])
     few, whole, constant = bootstrap_intervals([sample[:-1], sample, [2.0] * 12])
-    assert few == (None, None)
-    assert whole == alone, "whatever it stands beside"
-    assert constant == (2.0, 2.0)
+    assert (few, whole, constant) == ((None, None), alone, (2.0, 2.0))
     low, high = alone
     assert low is not None and high is not None
     assert high - np.mean(sample) > np.mean(sample) - low, "a skewed sample has a skewed interval"
+
+
+def test_a_bootstrap_interval_is_the_same_whatever_it_stands_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values with ties too, whose resamples have the sample's very mean up to rounding."""
+    random = np.random.default_rng(6)
+    samples = [list(it) for it in random.integers(0, 3, size=(7, 12)) / 3.0]
+    samples += [list(it) for it in random.normal(size=(7, 30))]
+    alone = [bootstrap_intervals([sample])[0] for sample in samples]
+    assert bootstrap_intervals(samples) == alone
+    assert bootstrap_intervals(samples[::-1]) == alone[::-1]
+    monkeypatch.setattr(statistics, "_SAMPLES_AT_ONCE", 3)
+    monkeypatch.setattr(statistics, "_INDICES_AT_ONCE", 1000)
+    assert bootstrap_intervals(samples) == alone, "in parts as well"
+
+
+def test_a_bootstrap_interval_is_that_of_scipy() -> None:
+    samples = [list(it) for it in np.random.default_rng(7).exponential(size=(5, 15))]
+    for sample, found in zip(samples, bootstrap_intervals(samples), strict=True):
+        interval = stats.bootstrap(
+            (sample,), np.mean, n_resamples=RESAMPLES, method="BCa", random_state=np.random.default_rng(0)
+        ).confidence_interval
+        assert found == pytest.approx((interval.low, interval.high))
+
+
+def test_many_bootstraps_take_little_memory() -> None:
+    samples = np.random.default_rng(8).normal(size=(300, 100)).tolist()
+    tracemalloc.start()
+    bootstrap_intervals(samples)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 100e6
+
+
+def test_an_estimate_comes_back_from_its_data() -> None:
+    for it in (over_replications([1.0, 2.0, 4.0]), over_replications([1.0]), over_replications([])):
+        back = Estimate.from_data(it.as_data())
+        assert (back.mean, back.values) == (it.mean, it.values)
+        assert back.half_width == pytest.approx(it.half_width)
+    assert Estimate.from_data({"mean": 2.0}) == Estimate(2.0, None, 0)
 
 
 def test_a_bootstrap_interval_covers_the_mean() -> None:
