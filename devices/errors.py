@@ -45,3 +45,7 @@ class InputError(SimulatorError):
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Fault, ...]]]:
         """Travel between processes by the faults; what is passed on by default is the message alone."""
         return type(self), (self.faults,)
+
+
+class UnreadableFileError(InputError):
+    """A file of results that is there no longer, or is damaged: what it held is not known, rather than absent."""

@@ -43,7 +43,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devices.document import dump_yaml, read_document
-from devices.errors import Fault, InputError
+from devices.errors import Fault, InputError, UnreadableFileError
 from simulator import __version__
 from simulator.experiments.folders import whole_folder
 from simulator.experiments.identity import Identity
@@ -295,7 +295,7 @@ class StoredRun:
         try:
             return pandas.read_parquet(file)
         except (ArrowException, OSError) as error:
-            raise InputError(Fault(f"cannot be read: {error}", file=str(file))) from error
+            raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
 
     def _file(self, name: str) -> Path:
         if "failure" in self.manifest:

@@ -8,6 +8,7 @@ from typing import Any
 
 from simulator.experiments.capacity_store import CAPACITY, read_capacity
 from simulator.experiments.comparison import flatten
+from simulator.experiments.notes import gathered
 from simulator.experiments.run_store import SCENARIO, read_manifest, stored_scenario
 from simulator.experiments.statistics import Estimate
 from simulator.html_report.evidence import evidence
@@ -37,10 +38,12 @@ def section_of_capacity(folder: Path, name: str) -> Section:
     heads = [Column(title, hint=path) for path, title in titles(all_paths(variants)).items()]
     unit = next((str(row["unit"]).replace("/s", "1/s") for row in rows if row.get("unit")), "")
     keys: list[list[Cell]] = [
-        [*variant.values(), _load(probe.get("load")), "kept" if probe.get("kept") else "not kept"]
-        for variant, probe in probes
+        [*variant.values(), _load(probe.get("load")), _verdict(probe)] for variant, probe in probes
     ]
     highest = Column("highest load", unit, True)
+    own = Column(
+        "mean of replications", unit, True, hint="of the highest load of each; ± is half the 95 % interval"
+    )
     tried = [*heads, Column(LOAD, unit, True), Column("SLO", mark=True)]
     stands_on = evidence([stored_scenario(folder)], {})
     with reading(folder / SCENARIO):
@@ -55,9 +58,9 @@ def section_of_capacity(folder: Path, name: str) -> Section:
             manifest, SLO=slo, variants=len(rows), seed=manifest.get("seed"), replications=manifest.get("replications")
         ),
         commands=command_line(manifest),
-        notes=stands_on.notes,
+        notes=[*_notes(rows, variants), *stands_on.notes],
         tables=[
-            Table("Highest load that keeps the SLO", [*heads, highest, Column("found")], found),
+            Table("Highest load that keeps the SLO", [*heads, highest, own, Column("found")], found),
             table_of_figures("Loads that were tried", tried, keys, estimates),
         ],
         explorer=explorer(
@@ -79,8 +82,29 @@ def _found(rows: Sequence[Mapping[str, Any]], variants: Sequence[Mapping[str, st
         )
         if row.get("load") is None:
             said = "none of the loads tried keeps it"
-        lines.append([*variant.values(), _load(row.get("load")), said])
+        lines.append([*variant.values(), _load(row.get("load")), _interval(row.get("load_interval")), said])
     return lines
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], variants: Sequence[Mapping[str, str]]) -> list[str]:
+    return gathered(
+        [
+            (", ".join(variant.values()), [str(note) for note in row.get("notes") or ()])
+            for row, variant in zip(rows, variants, strict=True)
+        ]
+    )
+
+
+def _verdict(probe: Mapping[str, Any]) -> str:
+    return "kept" if probe.get("kept") else "overloaded" if probe.get("overloaded") else "not kept"
+
+
+def _interval(estimate: Mapping[str, Any] | None) -> str:
+    """Return the mean and half the interval of an estimate as it is stored."""
+    if not estimate or estimate.get("mean") is None:
+        return "-"
+    mean, low = estimate["mean"], estimate.get("low")
+    return _load(mean) if low is None else f"{_load(mean)} ± {mean - low:.2g}"
 
 
 def _load(load: object) -> str:
@@ -92,9 +116,7 @@ def _figures(probe: Mapping[str, Any]) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
     for key, value in probe.items():
         if isinstance(value, Mapping) and "mean" in value:
-            low, high = value.get("low"), value.get("high")
-            half = None if low is None or high is None else (high - low) / 2.0
-            found[key] = Estimate(value["mean"], half, value.get("values", 0))
+            found[key] = Estimate.from_data(value)
         elif isinstance(value, Mapping):
             found |= {path: Estimate(one, None, 1) for path, one in flatten(value).items()}
         elif isinstance(value, int | float) and not isinstance(value, bool) and key != LOAD:

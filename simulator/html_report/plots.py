@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from devices.errors import InputError
+from devices.errors import InputError, UnreadableFileError
 from simulator.viz import PLOT_KINDS, plot
 
 MOST_SVG_BYTES = 1_000_000
@@ -43,12 +43,19 @@ def draw(folder: Path, kinds: Iterable[str] = PLOT_KINDS) -> Plots:
     """Draw every kind of plot that a folder has data for.
 
     What a plot needs, only its drawing knows: it says so of folders that lack it, and that is passed on.
+
+    Raises
+    ------
+    UnreadableFileError
+        Where a table that a plot needs is damaged.
     """
     found = Plots([], [])
     with TemporaryDirectory() as place:
         for kind in kinds:
             try:
                 address = _address(folder, kind, Path(place))
+            except UnreadableFileError:
+                raise  # not a plot that the folder has no data for
             except InputError as error:
                 found.refused.append((kind, "; ".join(fault.message for fault in error.faults)))
             else:

@@ -10,8 +10,9 @@ from typing import Any
 
 from simulator.experiments.compare import COMPARISON
 from simulator.experiments.comparison import flatten
-from simulator.experiments.run_store import SCENARIO, SUMMARY, StoredRun, load_run, read_manifest
-from simulator.experiments.statistics import Estimate, over_replications
+from simulator.experiments.notes import gathered
+from simulator.experiments.run_store import MANIFEST, SCENARIO, SUMMARY, StoredRun, load_run, read_manifest
+from simulator.experiments.statistics import Estimate, mean_figures
 from simulator.html_report.evidence import evidence
 from simulator.html_report.explorer import explorer, titles
 from simulator.html_report.figures import SURROGATE
@@ -48,9 +49,7 @@ class _Variant:
             if "failure" not in run.manifest:
                 with reading(run.folder / SUMMARY):
                     flat.append(flatten(run.summary))
-        return {
-            path: over_replications([one.get(path) for one in flat]) for path in (flat[0] if flat else ())
-        }
+        return mean_figures(flat)
 
 
 def section_of_runs(folders: Sequence[Path], name: str) -> Section:
@@ -73,7 +72,7 @@ def section_of_runs(folders: Sequence[Path], name: str) -> Section:
 def section_of_comparison(folder: Path, name: str) -> Section:
     """Return the section of a comparison."""
     manifest = read_manifest(folder, "comparison")
-    with reading(folder / "manifest.json"):
+    with reading(folder / MANIFEST):
         entries = [
             (
                 str(it["label"]),
@@ -88,7 +87,7 @@ def section_of_comparison(folder: Path, name: str) -> Section:
     with reading(folder / COMPARISON):
         stored: list[dict[str, Any]] = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
         differences = [row.get("difference") or {} for row in stored]
-        paired = [{path: _estimate(it) for path, it in row.items()} for row in differences]
+        paired = [{path: Estimate.from_data(it) for path, it in row.items()} for row in differences]
     rows = [variant.statistics() for variant in variants]
     paths = list(variants[0].values) if variants else []
     heads = [Column(title, hint=path) for path, title in titles(paths).items()]
@@ -128,7 +127,8 @@ def _section(
     runs = [run for variant in variants for run in variant.runs]
     first = runs[0]
     stands_on = evidence([it.runs[0].scenario for it in variants], first.manifest.get("files") or {})
-    notes = list(dict.fromkeys(str(note) for run in runs for note in run.manifest.get("notes") or ()))
+    with reading(first.folder / MANIFEST):
+        notes = gathered([(it.label, run.manifest.get("notes") or ()) for it in variants for run in it.runs])
     if any(SURROGATE in path for variant in variants for path in variant.statistics()):
         notes.append(f"quality: {WHAT}. {CAVEAT}")
     with reading(first.folder / SCENARIO):
@@ -206,13 +206,6 @@ def _failures(variant: _Variant) -> list[FailedRun]:
             texts = [str(failure.get(key, "")) for key in ("stage", "type", "message", "traceback")]
             found.append(FailedRun(", ".join(words) or run.folder.name, *texts))
     return found
-
-
-def _estimate(it: Mapping[str, Any]) -> Estimate:
-    """Return an estimate as its JSON object says it."""
-    low, high = it.get("low"), it.get("high")
-    half = None if low is None or high is None else (high - low) / 2.0
-    return Estimate(it["mean"], half, it.get("values", 0))
 
 
 def _p_values(row: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
-from simulator.html_report.plots import Plots
+from simulator.html_report.plots import Plot, Plots
 from simulator.html_report.tables import Table
 
 KINDS: Mapping[str, str] = {
@@ -18,6 +18,9 @@ KINDS: Mapping[str, str] = {
     "capacity": "Capacity search", "group": "Group of studies",
 }  # fmt: skip
 """Kind of a study, and of what holds several, as it is headed."""
+
+MOST_LABELS = 8
+"""So many points are named in the text that stands for a plot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,19 @@ class Section:
     """The resolved scenario."""
     scenario_of: str = ""
     """Whose scenario that is, where there are several."""
+
+    def alternative(self, plot: Plot) -> str:
+        """Return what stands in place of a plot for those who do not see it."""
+        labels: Sequence[str] = self.explorer["labels"] if self.explorer else ()
+        several = "; ".join(labels) if len(labels) <= MOST_LABELS else f"{len(labels)} points"
+        return f"{self.name}: {plot.what}" + (f" ({several})" if several else "")
+
+    @property
+    def definitions(self) -> list[tuple[str, str]]:
+        """What the columns of the tables are: heading, then path and definition; each once."""
+        tables = (*self.tables, *self.evidence)
+        columns = [column for table in tables for column in table.columns if column.hint]
+        return [(column.title, hint) for hint, column in {it.hint: it for it in columns}.items()]
 
     @property
     def heading(self) -> str:

@@ -33,7 +33,7 @@ def section_of_sweep(folder: Path, name: str) -> Section:
     with reading(folder / MANIFEST):
         axes = sweep.axes
     stands_on = evidence([stored_scenario(folder)], {})
-    notes = [*stands_on.notes, f"evidence: {FIRST_RUN}"]
+    notes = [*sweep.notes, *stands_on.notes, f"evidence: {FIRST_RUN}"]
     with reading(folder / SCENARIO):
         text = (folder / SCENARIO).read_text(encoding="utf-8")
     tables: list[Table] = []

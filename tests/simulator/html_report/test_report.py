@@ -211,6 +211,63 @@ def test_replications_of_a_run_are_one_study(studies, page_of):
     assert json.loads((runs[0] / "manifest.json").read_text())["content_hash"] in alone.text
 
 
+def test_notes_are_said_once_with_where_they_hold(studies, page_of, tmp_path):
+    [folder] = folders(studies, "*-compare-*")
+    shutil.copytree(folder, tmp_path / "comparison")
+    entries = json.loads((tmp_path / "comparison" / "manifest.json").read_text())["variants"]
+    for entry in entries[:2]:
+        for run in entry["runs"]:
+            file = tmp_path / "comparison" / run / "manifest.json"
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"notes": ["overloaded"]}))
+    text = page_of(tmp_path / "comparison").text
+    assert text.count("overloaded") == 1
+    assert f"overloaded [{entries[0]['label']} | {entries[1]['label']}]" in text
+
+
+def test_notes_of_a_sweep_s_runs_are_said(studies, page_of, tmp_path):
+    [folder] = folders(studies, "z/*-sweep")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    plan = [json.loads(line) for line in (copy / "plan.jsonl").read_text().splitlines()]
+    noted = {it["key"] for it in plan if it["point"]["workloads.work.rate"] == "15/s"}
+    for file in copy.glob("results-*.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        rows = [it | ({"notes": ["overloaded"]} if it["key"] in noted else {}) for it in rows]
+        file.write_text("".join(json.dumps(it) + "\n" for it in rows))
+    text = page_of(copy).text
+    assert text.count("overloaded") == 1 and "overloaded [1, 15/s | 2, 15/s]" in text
+    (copy / "plan.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match=r"plan\.jsonl"):
+        page_of(copy)
+
+
+def test_definitions_can_be_reached_without_a_mouse(studies, page_of):
+    [folder] = folders(studies, "*-compare-*")
+    page = page_of(folder)
+    assert "What the columns are" in page.text
+    hints = {it["title"] for tag, it in page.elements if tag == "th" and "title" in it}
+    assert len(hints) > 20 and "workloads.work.rate" in hints
+    assert not [hint for hint in hints if " ".join(hint.split()) not in page.text]
+
+
+def test_a_plot_s_text_says_whose_it_is(whole):
+    texts = [it["alt"] for tag, it in Page(whole).elements if tag == "img"]
+    assert len(set(texts)) == len(texts) == 5
+    assert any(it.startswith("tiny: ") and '1/s, "harmless"; ' in it for it in texts)
+    assert any(it.startswith("tiny: requests within the SLO") and it.endswith("points)") for it in texts)
+
+
+def test_a_damaged_table_is_an_error_and_no_missing_plot(studies, tmp_path, capsys):
+    [run, *_] = folders(studies, "under-????????")
+    copy, output = tmp_path / "run", tmp_path / "page.html"
+    shutil.copytree(run, copy)
+    table = (copy / "requests.parquet").read_bytes()
+    (copy / "requests.parquet").write_bytes(table[: len(table) // 2])
+    assert main(["report", str(copy), "-o", str(output)]) == 2
+    assert "requests.parquet: cannot be read" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_a_sweep_has_points_and_runs(studies, page_of, tmp_path):
     [folder] = folders(studies, "z/*-sweep")
     page = page_of(folder)
