@@ -2,70 +2,54 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import sys
 from argparse import Namespace
 
 from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
 from simulator.commands.study import parse_vary
-from simulator.experiments.capacity import Capacity, Probe, parse_slo
 from simulator.experiments.capacity import capacity as search
-from simulator.experiments.capacity_store import Found, as_rows, write_capacity
+from simulator.experiments.capacity_search import Probe
+from simulator.experiments.capacity_store import Found, as_rows
 from simulator.experiments.execution import worker_pool
 from simulator.experiments.run_store import to_json
 from simulator.experiments.statistics import Estimate
 from simulator.experiments.tables import text_table
-from simulator.scenario.load import load, resolver
 
 
 def capacity(arguments: Namespace) -> int:
     """Print the highest load within an SLO, for each variant, and write what was tried."""
-    path = find_scenario(arguments.scenario)
-    slo = parse_slo(arguments.slo)
-    vary = parse_vary(arguments.vary)
-    loads = _loads(arguments.loads)
+
+    def say(message: str) -> None:
+        if not arguments.quiet:
+            print(message, file=sys.stderr, flush=True)
+
+    def tried(label: str, probe: Probe) -> None:
+        say(f"{label}{': ' if label else ''}{probe.load:g}: {probe.verdict}")
+
     overrides = list(arguments.overrides)
     if arguments.seed is not None:
         overrides.append(f"seed={arguments.seed}")
-    found: list[tuple[dict[str, str], Capacity]] = []
     with worker_pool(arguments.jobs, arguments.dask) as executor:
-        for values in itertools.product(*vary.values()):
-            label = ", ".join(values)
-
-            def say(probe: Probe, label: str = label) -> None:
-                if not arguments.quiet:
-                    what = "kept" if probe.kept else "not kept"
-                    print(
-                        f"{label}{': ' if label else ''}{probe.load:g}: {what}", file=sys.stderr, flush=True
-                    )
-
-            it = search(
-                path,
-                slo,
-                [*overrides, *(f"{place}={value}" for place, value in zip(vary, values, strict=True))],
-                workload=arguments.workload,
-                loads=loads,
-                replications=arguments.replications,
-                executor=executor,
-                progress=say,
-            )
-            found.append((dict(zip(vary, values, strict=True)), it))
-    folder = write_capacity(
-        arguments.out,
-        load(path, overrides),
-        resolver(path),
-        found,
-        arguments.slo,
-        arguments.replications,
-        arguments.argv,
-    )
+        study = search(
+            find_scenario(arguments.scenario),
+            arguments.slo,
+            parse_vary(arguments.vary),
+            overrides,
+            out=arguments.out,
+            workload=arguments.workload,
+            loads=_loads(arguments.loads),
+            replications=arguments.replications,
+            executor=executor,
+            command=arguments.argv,
+            progress=tried,
+        )
     sys.stdout.write(
-        to_json(as_rows(found, arguments.slo)) if arguments.json else _report(found, arguments.slo)
+        to_json(as_rows(study.found, study.slo)) if arguments.json else _report(study.found, study.slo)
     )
-    if not arguments.quiet:
-        print(f"written: {folder}", file=sys.stderr)
+    for note in study.notes():
+        say(f"note: {note}")
+    say(f"written: {study.folder}")
     return 0
 
 
@@ -73,25 +57,23 @@ def _loads(text: str) -> list[float]:
     loads = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         try:
-            load = float(part)
+            loads.append(float(part))
         except ValueError:
-            load = math.nan
-        if not 0.0 < load < math.inf:
-            raise InputError(Fault(f"{part!r} is no load; allowed: numbers above 0", file="--loads"))
-        loads.append(load)
+            message = f"{part!r} is no load; allowed: numbers above 0"
+            raise InputError(Fault(message, file="--loads")) from None
     return loads
 
 
 def _report(found: Found, slo: str) -> str:
     parts = [f"Highest load that keeps {slo}\n"]
     lines = []
+    several = any(it.probes[0].goodput_per_s.values > 1 for _, it in found)
     for values, it in found:
-        at = next((probe for probe in it.probes if probe.load == it.load), None)
-        load = (
-            "none tried" if it.load is None else f"{it.load:.4g}" if it.bounded else f"{it.load:.4g} or more"
-        )
-        lines.append([", ".join(values.values()) or "scenario", load, str(len(it.probes)), *_there(at)])
-    parts.append(text_table(["variant", "load", "probes", "goodput per s", "there"], lines))
+        own = [_with_interval(it.load_interval)] if several else []
+        label = ", ".join(values.values()) or "scenario"
+        lines.append([label, str(it), *own, str(len(it.probes)), *_there(it.at_load)])
+    own = ["mean of replications"] if several else []
+    parts.append(text_table(["variant", "load", *own, "probes", "goodput per s", "there"], lines))
     for values, it in found:
         names = list(it.probes[0].figures)
         rows = [
@@ -100,7 +82,7 @@ def _report(found: Found, slo: str) -> str:
                 *("-" if (value := probe.figures[name]) is None else f"{value:.4g}" for name in names),
                 _with_interval(probe.attainment, 100.0),
                 _with_interval(probe.goodput_per_s),
-                "kept" if probe.kept else "not kept",
+                probe.verdict,
             ]
             for probe in it.probes
         ]
@@ -109,6 +91,12 @@ def _report(found: Found, slo: str) -> str:
     parts.append(
         "\nwithin: requests answered within the limits of the SLO's latency terms; goodput: so many per second\n"
     )
+    if several:
+        parts.append("mean of replications: of the highest load of each; ± is half the 95 % interval\n")
+    if any(probe.overloaded for _, it in found for probe in it.probes):
+        parts.append(
+            "overloaded: the queue was still growing at the end, so that latencies depend on the run's length\n"
+        )
     return "\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 

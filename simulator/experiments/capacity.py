@@ -1,124 +1,73 @@
-"""Capacity: the highest load at which a service still keeps its service level objective (SLO).
+"""Capacity: the highest load at which a service still keeps its service level objective (SLO), per variant.
 
-The load is the rate of a workload (or the factor on a trace's rate). It is doubled or halved from where the scenario
-has it until one load keeps the SLO and another does not, then bisected in its logarithm. Every probe sees the same
-random numbers, so that what differs is the load. That an SLO kept at one load is kept at every lower one is taken for
-granted; the probes are returned, so that it can be seen.
+The load is the rate of a workload (or the factor on a trace's rate). Every run sees the same random numbers, so that
+what differs is the load. `simulator.experiments.capacity_search` says how the search of one variant goes; those of all
+go on side by side: in each round everything that they ask for runs at once.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from devices.errors import Fault, InputError, SimulatorError
 from devices.sourced import unknown_name
-from simulator.experiments.comparison import flatten
-from simulator.experiments.execution import Job, Observations, Outcome, bad_input, run_jobs
-from simulator.experiments.statistics import Estimate, over_replications
+from simulator.experiments.capacity_search import Capacity, Probe, Run, search
+from simulator.experiments.capacity_store import write_capacity
+from simulator.experiments.compare import plan
+from simulator.experiments.comparison import Variant
+from simulator.experiments.execution import Job, Outcome, bad_input, run_jobs
+from simulator.experiments.notes import gathered
+from simulator.experiments.slo import Objective, Trial, judge, parse_slo, unknown_figures
 from simulator.scenario.load import load, resolver
 from simulator.scenario.spec import Scenario
 
-TOLERANCE = 0.02
-"""The load that keeps the SLO and the one that does not lie this close together at the end, relatively."""
 
-MOST_PROBES = 60
-"""Loads that are tried."""
+@dataclass(frozen=True)
+class CapacityStudy:
+    """The highest load within an SLO, for each variant of a scenario."""
 
-_TERM = re.compile(r"([A-Za-z0-9_.]+)\s*(<=|>=)\s*([-+0-9.eE]+)")
+    name: str
+    """Name of the scenario."""
+    slo: str
+    """What had to be kept."""
+    found: tuple[tuple[Mapping[str, str], Capacity], ...]
+    """Values by path of each variant, and what was found for it."""
+    folder: Path
+    """Where it was written."""
 
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """One term of an SLO: a figure of the service's summary and its limit."""
-
-    figure: str
-    """Dotted path below the service, such as ``ttft_s.p99``."""
-    limit: float
-    """What it must not exceed, or not fall below."""
-    at_least: bool = False
-    """The figure must be at least the limit."""
-
-    def kept(self, value: float | None) -> bool:
-        """Whether a value keeps the objective; one that does not exist does not."""
-        if value is None:
-            return False
-        return value >= self.limit if self.at_least else value <= self.limit
+    def notes(self) -> list[str]:
+        """Return what a reader must know of the runs (see `simulator.experiments.notes`)."""
+        return gathered([(", ".join(values.values()), it.notes) for values, it in self.found])
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What came of one load."""
+@dataclass(frozen=True)
+class _Search:
+    """What the runs of one variant's search are made of."""
 
-    load: float
-    """Requests per second, or the factor on the trace's rate."""
-    kept: bool
-    """Whether every objective was kept and every request answered."""
-    figures: dict[str, float | None]
-    """The SLO's figures and ``throughput.requests_per_s``: means over the replications."""
-    attainment: Estimate
-    """Share of the requests that were answered within the limits of the SLO, over the replications."""
-    goodput_per_s: Estimate
-    """So many requests per second of the time that throughput is counted over."""
-
-    def as_data(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return asdict(self) | {
-            "attainment": self.attainment.as_data(),
-            "goodput_per_s": self.goodput_per_s.as_data(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """The highest load found to keep the SLO."""
-
-    load: float | None
-    """That load; None where none of those tried keeps it."""
-    bounded: bool
-    """Whether a higher load was found that does not keep it."""
+    path: Path
+    overrides: Sequence[str]
+    label: str
+    place: str
+    """Path of the load."""
+    start: float
     unit: str
-    """What follows a load: ``/s`` for a rate, nothing for a factor on that of a trace."""
-    probes: tuple[Probe, ...]
-    """Everything that was tried, the lowest load first."""
+    service: str
 
-    def as_data(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return asdict(self) | {"probes": [probe.as_data() for probe in self.probes]}
+    def at(self, rate: float) -> Scenario:
+        """Return the scenario at a load."""
+        return load(self.path, (*self.overrides, f"{self.place}={rate!r}{self.unit}"))
 
-
-def parse_slo(text: str) -> tuple[Objective, ...]:
-    """Return the terms of an SLO such as ``ttft_s.p99<=2,tpot_s.p99<=0.05``.
-
-    Raises
-    ------
-    InputError
-        With every term that cannot be read.
-    """
-    terms, faults = [], []
-    for part in text.split(","):
-        match = _TERM.fullmatch(part.strip())
-        try:
-            limit = float(match[3]) if match else math.nan
-        except ValueError:
-            limit = math.nan
-        if match is None or not math.isfinite(limit):
-            faults.append(
-                Fault(f"{part.strip()!r} is not of the form FIGURE<=NUMBER or FIGURE>=NUMBER", file="--slo")
-            )
-        else:
-            terms.append(Objective(match[1], limit, match[2] == ">="))
-    if faults:
-        raise InputError(faults)
-    return tuple(terms)
+    def failed(self, rate: float, outcome: Outcome) -> str:
+        """Say what has failed."""
+        label = f"{self.label}: " if self.label else ""
+        assert outcome.failure is not None
+        return f"{label}{self.place} = {rate:g}{self.unit}: {outcome.failure.message}"
 
 
 def load_path(scenario: Scenario, workload: str | None) -> tuple[str, float, str]:
@@ -150,19 +99,22 @@ def load_path(scenario: Scenario, workload: str | None) -> tuple[str, float, str
 
 def capacity(
     path: Path,
-    slo: Sequence[Objective],
-    overrides: Sequence[str] = (),
+    slo: str,
+    vary: Mapping[str, Sequence[object]],
+    overrides: Iterable[str] = (),
     *,
+    out: Path,
     workload: str | None = None,
     loads: Sequence[float] = (),
     replications: int = 1,
     executor: Executor | None = None,
-    progress: Callable[[Probe], None] = lambda probe: None,
-) -> Capacity:
-    """Search for the highest load at which a scenario keeps an SLO.
+    command: Sequence[str] = (),
+    progress: Callable[[str, Probe], None] = lambda label, probe: None,
+) -> CapacityStudy:
+    """Search for the highest load within an SLO, for every combination of the values of `vary`; write what was tried.
 
-    All loads see the same random numbers. An SLO's latency terms, such as ``ttft_s.p99<=2``, also give each request a
-    limit (2 s for its TTFT); goodput counts the requests that stay within all of them.
+    An SLO's latency terms, such as ``ttft_s.p99<=2``, also give each request a limit (2 s for its TTFT); goodput counts
+    the requests that stay within all of them.
 
     Parameters
     ----------
@@ -170,108 +122,117 @@ def capacity(
         Scenario file.
     slo
         What must hold, in means over the replications, for the service that answers the workload.
+    vary
+        Values by path of the scenario; empty: the scenario alone.
     overrides
-        ``PATH=VALUE`` texts.
+        ``PATH=VALUE`` texts that hold for every variant.
+    out
+        Where the folder is written (see `simulator.experiments.capacity_store`).
     workload
         Whose load is changed; None: the only one.
     loads
         Further loads to try, for the goodput curve.
     replications
-        Independent repetitions of each probe.
+        Independent repetitions of each load.
     executor
-        Where they run; None: here.
+        Where runs are done; None: here.
+    command
+        What the user typed, for the manifest.
     progress
-        Told each probe.
+        Told each load that was tried, with the label of its variant.
 
     Raises
     ------
     InputError
-        For a bad scenario, workload, or figure.
+        With every fault of the SLO, the loads, and every variant; nothing is run or written then.
     SimulatorError
         Where a run fails.
     """
+    overrides = tuple(overrides)
+    objectives = parse_slo(slo)
     base = load(path, overrides)
-    place, start, unit = load_path(base, workload)
-    service = base.request_workloads[place.split(".")[1]].service
-    probes: dict[float, Probe] = {}
-
-    def kept(rate: float) -> bool:
-        if rate not in probes:
-            scenario = load(path, (*overrides, f"{place}={rate!r}{unit}"))
-            jobs = [Job(scenario, number, resolver(path)) for number in range(replications)]
-            outcomes = run_jobs(jobs, executor)
-            if error := bad_input(outcomes):
-                raise error
-            for outcome in outcomes:
-                if outcome.failure is not None:
-                    raise SimulatorError(f"{place} = {rate:g}{unit}: {outcome.failure.message}")
-            probes[rate] = _probe(rate, slo, service, outcomes)
-            progress(probes[rate])
-        return probes[rate].kept
-
-    low, high = _bracket(kept, start)
-    while (
-        low is not None and high is not None and high > low * (1.0 + TOLERANCE) and len(probes) < MOST_PROBES
-    ):
-        middle = float(f"{math.sqrt(low * high):.6g}")
-        if kept(middle):
-            low = middle
-        else:
-            high = middle
-    for rate in loads:
-        kept(rate)
-    return Capacity(low, high is not None, unit, tuple(probes[rate] for rate in sorted(probes)))
+    variants = plan(path, vary, overrides)
+    asked = [_planned(path, overrides, variant, objectives, workload, loads) for variant in variants]
+    if faults := list(dict.fromkeys(fault for it in asked if isinstance(it, list) for fault in it)):
+        raise InputError(faults)
+    searches = [it for it in asked if isinstance(it, _Search)]
+    found = _side_by_side(searches, objectives, loads, replications, executor, progress)
+    pairs = tuple((variant.values, it) for variant, it in zip(variants, found, strict=True))
+    folder = write_capacity(out, base, resolver(path), pairs, slo, replications, command)
+    return CapacityStudy(base.name, slo, pairs, folder)
 
 
-def _bracket(kept: Callable[[float], bool], start: float) -> tuple[float | None, float | None]:
-    """Return a load that keeps the SLO and one that does not, a factor of two apart; None where there is none."""
-    rate = start
-    if kept(rate):
-        for _ in range(MOST_PROBES // 3):
-            if not kept(2.0 * rate):
-                return rate, 2.0 * rate
-            rate *= 2.0
-        return rate, None
-    for _ in range(MOST_PROBES // 3):
-        if kept(rate / 2.0):
-            return rate / 2.0, rate
-        rate /= 2.0
-    return None, rate
+def _planned(
+    path: Path,
+    overrides: Sequence[str],
+    variant: Variant,
+    slo: Sequence[Objective],
+    workload: str | None,
+    loads: Sequence[float],
+) -> _Search | list[Fault]:
+    """Return a variant's search, or everything that is wrong with it."""
+    faults = [
+        Fault(f"{it:g} is no load; allowed: numbers above 0", file="--loads")
+        for it in loads
+        if not 0.0 < it < math.inf
+    ]
+    try:
+        place, start, unit = load_path(variant.scenario, workload)
+    except InputError as error:
+        return [*faults, *error.faults]
+    service = variant.scenario.request_workloads[place.split(".")[1]].service
+    faults += unknown_figures(slo, variant.scenario, service)
+    if faults:
+        return faults
+    own = (*overrides, *(f"{place}={value}" for place, value in variant.values.items()))
+    it = _Search(path, own, variant.label, place, start, unit, service)
+    try:
+        for rate in loads:
+            it.at(rate)
+    except InputError as error:
+        return list(error.faults)
+    return it
 
 
-def _probe(rate: float, slo: Sequence[Objective], service: str, outcomes: Sequence[Outcome]) -> Probe:
-    flat = [flatten((outcome.summary or {})["services"][service]) for outcome in outcomes]
-    figures: dict[str, float | None] = {}
-    for name in (*(objective.figure for objective in slo), "throughput.requests_per_s"):
-        if name not in flat[0]:
-            raise InputError(
-                Fault(unknown_name("figure", name, list(flat[0]), "hetsim list metrics"), file="--slo")
-            )
-        figures[name] = over_replications([one[name] for one in flat]).mean
-    lost = sum((one["requests.failed"] or 0) + (one["requests.unfinished"] or 0) for one in flat)
-    met = all(objective.kept(figures[objective.figure]) for objective in slo)
-    shares, goodputs = [], []
-    for outcome, one in zip(outcomes, flat, strict=True):
-        within = requests_within(slo, outcome.observations[service])
-        answered = np.count_nonzero(~np.isnan(outcome.observations[service].figures["e2e_s.mean"]))
-        shares.append(float(within.mean()) if len(within) else None)
-        goodputs.append(
-            (one["throughput.requests_per_s"] or 0.0) * within.sum() / answered if answered else 0.0
+def _side_by_side(
+    searches: Sequence[_Search],
+    slo: Sequence[Objective],
+    loads: Sequence[float],
+    replications: int,
+    executor: Executor | None,
+    progress: Callable[[str, Probe], None],
+) -> list[Capacity]:
+    """Go through all searches in rounds: everything that they want next runs at once."""
+    going = [
+        search(slo, it.start, it.unit, loads, replications, partial(progress, it.label)) for it in searches
+    ]
+    wanted: dict[int, list[Run]] = {place: next(one) for place, one in enumerate(going)}
+    found: dict[int, Capacity] = {}
+    while wanted:
+        scenarios = {
+            (place, rate): searches[place].at(rate)
+            for place, runs in wanted.items()
+            for rate in dict.fromkeys(rate for rate, _ in runs)
+        }
+        tasks = [(place, rate, number) for place, runs in wanted.items() for rate, number in runs]
+        outcomes = run_jobs(
+            [
+                Job(scenarios[place, rate], number, resolver(searches[place].path))
+                for place, rate, number in tasks
+            ],
+            executor,
         )
-    return Probe(rate, met and not lost, figures, over_replications(shares), over_replications(goodputs))
-
-
-def requests_within(slo: Sequence[Objective], requests: Observations) -> NDArray[np.bool_]:
-    """Tell of each request whether it was answered within the limits that the SLO's latency terms give it.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (n,). An answer of one token has no TPOT, and keeps any limit on it.
-    """
-    within = ~np.isnan(requests.figures["e2e_s.mean"])
-    for objective in slo:
-        values = requests.figures.get(f"{objective.figure.partition('.')[0]}.mean")
-        if values is not None and not objective.at_least:
-            within &= np.isnan(values) | (values <= objective.limit)
-    return within
+        if error := bad_input(outcomes):
+            raise error
+        trials: dict[int, list[Trial]] = {place: [] for place in wanted}
+        for (place, rate, _), outcome in zip(tasks, outcomes, strict=True):
+            if outcome.failure is not None:
+                raise SimulatorError(searches[place].failed(rate, outcome))
+            trials[place].append(judge(slo, searches[place].service, outcome))
+        wanted = {}
+        for place, came in trials.items():
+            try:
+                wanted[place] = going[place].send(came)
+            except StopIteration as end:
+                found[place] = end.value
+    return [found[place] for place in range(len(searches))]

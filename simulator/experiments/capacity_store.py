@@ -10,7 +10,7 @@ from typing import Any
 
 from devices.document import dump_yaml
 from devices.errors import Fault, InputError
-from simulator.experiments.capacity import Capacity
+from simulator.experiments.capacity_search import Capacity
 from simulator.experiments.folders import slug, whole_folder
 from simulator.experiments.identity import identify
 from simulator.experiments.run_store import FORMAT, MANIFEST, SCENARIO, read_manifest, to_json, versions
@@ -75,11 +75,13 @@ def read_capacity(folder: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        Where `folder` is none of a capacity search, or cannot be read.
+        Where `folder` is none of a capacity search, or its file cannot be read or is no list of objects.
     """
     read_manifest(folder, "capacity")
     try:
-        rows: list[dict[str, Any]] = json.loads((folder / CAPACITY).read_text(encoding="utf-8"))
+        rows: object = json.loads((folder / CAPACITY).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(Fault(f"cannot be read: {error}", file=str(folder / CAPACITY))) from error
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise InputError(Fault("holds no list of variants", file=str(folder / CAPACITY)))
     return rows

@@ -14,15 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from devices.errors import Fault, InputError
-from simulator.core import Table
 from simulator.experiments.identity import identify
+from simulator.experiments.observations import Observations, of_requests, of_viewers
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
-from simulator.metrics.steady_state import steady_state
-from simulator.metrics.summary import COMPLETED
+from simulator.metrics.cautions import overload_of
 from simulator.scenario.load import Resolver
 from simulator.scenario.spec import Scenario
 from simulator.world import simulate
@@ -35,9 +31,6 @@ CONNECT_S = 5
 
 WORKERS = 8
 """How many workers an executor is taken to have that does not tell."""
-
-WORKLOAD_STRIDE = 1 << 40
-"""Distance between the keys of two workloads' requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +50,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observations:
-    """Figures of one service's requests or viewers, so that those of two runs can be paired."""
-
-    key: NDArray[np.int64]
-    """Shape (n,), ascending. Workload and number of each request, or session and phone; equal in runs that share
-    arrivals."""
-    order: NDArray[np.float64]
-    """Shape (n,). Arrival times, or numbers of sessions: neighbours may depend on one another."""
-    figures: dict[str, NDArray[np.float64]]
-    """Each of shape (n,), by the path of its mean in the service's summary; NaN where there is none."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """What a run came to; light enough to travel between processes."""
 
@@ -83,6 +63,8 @@ class Outcome:
     """Why there is no summary."""
     effort: Effort
     """What it took."""
+    overloaded: frozenset[str] = frozenset()
+    """LLM services whose queue was still growing when the last request arrived (`simulator.metrics.overload`)."""
 
 
 def execute(job: Job) -> Outcome:
@@ -91,14 +73,21 @@ def execute(job: Job) -> Outcome:
     stage, failure, result = "simulate", None, None
     summary: dict[str, Any] | None = None
     observations: dict[str, Observations] = {}
+    overloaded: frozenset[str] = frozenset()
     try:
         result = simulate(job.scenario, job.replication, job.resolve)
         stage = "summarize"
         summary = result.summary()
         order = {name: index for index, name in enumerate(job.scenario.workloads)}
         warmup = job.scenario.warmup
-        observations = {name: of_requests(table, order, warmup) for name, table in result.requests.items()}
+        end_s = result.simulated_s
+        observations = {
+            name: of_requests(table, order, end_s, warmup) for name, table in result.requests.items()
+        }
         observations |= {name: of_viewers(table) for name, table in result.viewers.items()}
+        overloaded = frozenset(
+            name for name, table in result.requests.items() if overload_of(job.scenario, name, table)
+        )
     except Exception as error:
         failure = _failure(stage, error)
     effort = Effort(time.perf_counter() - started, peak_memory_bytes())
@@ -111,7 +100,9 @@ def execute(job: Job) -> Outcome:
         except Exception as error:
             failure = failure or _failure("store", error)
     notes = result.notes if result is not None else ()
-    return Outcome(None if failure else summary, {} if failure else observations, notes, failure, effort)
+    if failure:
+        return Outcome(None, {}, notes, failure, effort)
+    return Outcome(summary, observations, notes, failure, effort, overloaded)
 
 
 @contextmanager
@@ -244,43 +235,6 @@ def bad_input(outcomes: Sequence[Outcome]) -> InputError | None:
     """Return every fault that runs found in their inputs, each once; None where there is none."""
     faults = [fault for outcome in outcomes if outcome.failure for fault in outcome.failure.faults]
     return InputError(list(dict.fromkeys(faults))) if faults else None
-
-
-def of_requests(requests: Table, workloads: dict[str, int], warmup: float | str = "none") -> Observations:
-    """Return the latencies of a service's requests after the `warmup`; `workloads` numbers the scenario's workloads."""
-    numbers = np.array([workloads[name] for name in requests.column("workload")], dtype=np.int64)
-    key = numbers * WORKLOAD_STRIDE + requests.column("request")
-    order = np.argsort(key)
-    order = order[steady_state(requests, warmup).kept[order]]
-    arrival = requests.column("arrival_s")
-    done = requests.column("status") == COMPLETED
-
-    def since_arrival(name: str) -> NDArray[np.float64]:
-        return np.where(done, requests.column(name) - arrival, np.nan)[order]
-
-    tokens = requests.column("output_tokens")
-    later_s = requests.column("finish_s") - requests.column("first_token_s")
-    figures = {
-        "ttft_s.mean": since_arrival("first_token_s"),
-        "tpot_s.mean": np.where(done & (tokens > 1), later_s / np.maximum(tokens - 1, 1), np.nan)[order],
-        "e2e_s.mean": since_arrival("finish_s"),
-    }
-    return Observations(key[order], arrival[order], figures)
-
-
-def of_viewers(viewers: Table) -> Observations:
-    """Return what the viewers of a streaming service saw and spent."""
-    sessions = viewers.column("session").astype(np.int64)
-    number = {name: i for i, name in enumerate(sorted(set(viewers.column("phone"))))}
-    key = sessions * WORKLOAD_STRIDE + np.array([number[name] for name in viewers.column("phone")], np.int64)
-    order = np.argsort(key)
-    columns = {
-        "qoe.mean": "qoe_oasis",
-        "rebuffer_s.mean": "rebuffer_s",
-        "energy_per_phone_j.mean": "energy_j",
-    }
-    figures = {path: viewers.column(name)[order].copy() for path, name in columns.items()}
-    return Observations(key[order], sessions[order].astype(np.float64), figures)
 
 
 def _failure(stage: str, error: Exception) -> Failure:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.core import Table
-from simulator.metrics.overload import overload
+from simulator.metrics.overload import Overload, overload
 from simulator.metrics.steady_state import steady_state
 from simulator.scenario.spec import Scenario
 from simulator.serving.service import COMPLETED, FAILED
@@ -34,23 +34,17 @@ def cautions(scenario: Scenario, service: str, requests: Table) -> Iterator[str]
     requests
         One row per request of the service (`simulator.serving.service.request_schema`).
     """
-    workloads = {name: it for name, it in scenario.request_workloads.items() if it.service == service}
-    coming = [name for name, it in workloads.items() if _at_its_own_pace(it)]
-    status = requests.column("status")
-    counted = status != FAILED
-    if len(coming) < len(workloads):
-        counted &= np.isin(requests.column("workload").astype(str), coming)
-    if not coming or not counted.any():
+    counted = _coming(scenario, service, requests)
+    if not counted.any():
         return
-    arrival_s = requests.column("arrival_s")
-    finish_s = np.where(status == COMPLETED, requests.column("finish_s"), np.inf)
-    found = overload(arrival_s[counted], finish_s[counted])
+    found = overload_of(scenario, service, requests)
     if found is not None:
         yield (
             f"services.{service}: overloaded: {found.offered_per_s:.3g} requests arrive and "
             f"{found.served_per_s:.3g} are answered per second; {found.in_system} were waiting or in service when the "
             "last one arrived, so that latencies depend on how long the run is"
         )
+    arrival_s, finish_s = _arrival_and_finish_s(requests)
     steady = steady_state(requests, scenario.warmup)
     counted &= steady.kept
     reasons = list(_too_short(arrival_s[counted], finish_s[counted], found is None))
@@ -58,6 +52,35 @@ def cautions(scenario: Scenario, service: str, requests: Table) -> Iterator[str]
         reasons.append("MSER-5 finds no steady state, so that nothing is left out")
     if reasons:
         yield f"services.{service}: too short: {'; '.join(reasons)}"
+
+
+def overload_of(scenario: Scenario, service: str, requests: Table) -> Overload | None:
+    """Return by how much one LLM service was overloaded; None where it was not, or where that cannot be told.
+
+    Parameters
+    ----------
+    requests
+        One row per request of the service (`simulator.serving.service.request_schema`).
+    """
+    counted = _coming(scenario, service, requests)
+    arrival_s, finish_s = _arrival_and_finish_s(requests)
+    return overload(arrival_s[counted], finish_s[counted])
+
+
+def _coming(scenario: Scenario, service: str, requests: Table) -> NDArray[np.bool_]:
+    """Tell of each request whether it came at its own pace and could be served."""
+    workloads = {name: it for name, it in scenario.request_workloads.items() if it.service == service}
+    coming = [name for name, it in workloads.items() if _at_its_own_pace(it)]
+    counted = np.asarray(requests.column("status") != FAILED)
+    if len(coming) < len(workloads):
+        counted &= np.isin(requests.column("workload").astype(str), coming)
+    return counted
+
+
+def _arrival_and_finish_s(requests: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return when each request arrived and was answered; infinity where it was not."""
+    done = requests.column("status") == COMPLETED
+    return requests.column("arrival_s"), np.where(done, requests.column("finish_s"), np.inf)
 
 
 def _at_its_own_pace(workload: RequestSpec) -> bool:

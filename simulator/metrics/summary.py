@@ -102,7 +102,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
             continue
         services[name] = {
             "kind": service.kind,
-            **_service(result.requests[name], list(service.kv_tiers), scenario.warmup),
+            **service_figures(result.requests[name], list(service.kv_tiers), scenario.warmup),
             "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
         }
     for name, table in (result.requests | result.viewers).items():
@@ -128,7 +128,18 @@ def summarize(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _service(table: Table, tiers: list[str], warmup: float | str) -> dict[str, Any]:
+def service_figures(table: Table, tiers: list[str], warmup: float | str) -> dict[str, Any]:
+    """Return the figures of an LLM service that derive from its requests; of an empty table: which there are.
+
+    Parameters
+    ----------
+    table
+        One row per request.
+    tiers
+        Storage tiers of the service.
+    warmup
+        That of the scenario.
+    """
     status = table.column("status")
     done = status == COMPLETED
     steady = steady_state(table, warmup)

@@ -7,14 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devices.errors import Fault, InputError
 from devices.quantity import number_and_unit
 from devices.sourced import unknown_name
-from simulator.experiments import comparison
-from simulator.experiments.capacity import Capacity, Probe
+from simulator.experiments import capacity, comparison
+from simulator.experiments.capacity_search import Capacity, Probe
 from simulator.experiments.compare import as_yaml
 from simulator.experiments.evidence import assumed_note, fallbacks
 from simulator.experiments.notes import gathered
@@ -242,17 +241,13 @@ class SweepResult(Runs):
 
 
 @dataclass(frozen=True)
-class CapacityResult:
+class CapacityResult(capacity.CapacityStudy):
     """The highest load within an SLO, for each variant of a scenario."""
 
-    name: str
-    """Name of the scenario."""
-    slo: str
-    """What had to be kept."""
-    found: tuple[tuple[Mapping[str, str], Capacity], ...]
-    """Values by path of each variant, and what was found for it."""
-    folder: Path
-    """Where it was written."""
+    @classmethod
+    def of(cls, found: capacity.CapacityStudy) -> CapacityResult:
+        """Return what a search has found, for notebooks."""
+        return cls(**{field.name: getattr(found, field.name) for field in fields(found)})
 
     def frame(self) -> pandas.DataFrame:
         """Return one row per load that was tried: varied values, load, whether it kept the SLO, figures, goodput.
@@ -260,18 +255,22 @@ class CapacityResult:
         Returns
         -------
         pandas.DataFrame
-            ``load_per_s`` (or ``load``, a factor), ``kept``, the figures of the SLO in means over the replications,
-            ``attainment`` and ``goodput_per_s`` with half the widths of their 95 % intervals.
+            ``load_per_s`` (or ``load``, a factor), ``kept``, ``overloaded`` (then it is not kept), the figures of
+            the SLO in means over the replications, ``attainment`` and ``goodput_per_s`` with half the widths of their
+            95 % intervals.
         """
         return self._table((values, it, probe) for values, it in self.found for probe in it.probes)
 
     def highest(self) -> pandas.DataFrame:
         """Return one row per variant: that of `frame` at the highest load that kept the SLO; NaN where none did.
 
-        ``bounded`` says whether a higher load was found that does not keep it.
+        ``bounded`` says whether a higher load was found that does not keep it; ``replications_load`` is the mean of the
+        replications' own highest loads, with half the width of its 95 % interval.
         """
-        best = [(*of, next((it for it in of[1].probes if it.load == of[1].load), None)) for of in self.found]
-        return self._table(best).assign(bounded=[it.bounded for _, it in self.found])
+        table = self._table((values, it, it.at_load) for values, it in self.found)
+        intervals = [in_columns("replications_load", it.load_interval) for _, it in self.found]
+        own = {name: [it[name] for it in intervals] for name in intervals[0]}
+        return table.assign(bounded=[it.bounded for _, it in self.found], **own)
 
     def _table(self, probes: Iterable[tuple[Mapping[str, str], Capacity, Probe | None]]) -> pandas.DataFrame:
         import pandas as pd  # noqa: PLC0415 (slow import)
@@ -281,7 +280,7 @@ class CapacityResult:
             column = "load_per_s" if it.unit else "load"
             row: dict[str, Any] = {**values, column: math.nan if probe is None else probe.load}
             if probe is not None:
-                row |= {"kept": probe.kept, **probe.figures}
+                row |= {"kept": probe.kept, "overloaded": probe.overloaded, **probe.figures}
                 row |= in_columns("attainment", probe.attainment)
                 row |= in_columns("goodput_per_s", probe.goodput_per_s)
             rows.append(row)
@@ -291,18 +290,16 @@ class CapacityResult:
         return f"Highest load of {self.name} that keeps {self.slo}"
 
     def __repr__(self) -> str:
-        loads = [
-            f"{', '.join(values.values()) or 'scenario'}: "
-            + (
-                "none tried"
-                if it.load is None
-                else f"{it.load:.4g}{it.unit}{'' if it.bounded else ' or more'}"
-            )
-            for values, it in self.found
-        ]
+        loads = [f"{', '.join(values.values()) or 'scenario'}: {it}" for values, it in self.found]
         return "\n  ".join([self._title(), *loads])
 
     def _repr_html_(self) -> str:
         shown = self.highest()
-        figures = [name for name in ("attainment", "goodput_per_s") if name in shown]
-        return html_table(shown, figures, self._title(), ["n = " + str(len(self.frame())) + " loads tried"])
+        own = "replications_load"
+        if shown[f"{own}{tables.HALF_WIDTH}"].isna().all():
+            shown = shown.drop(columns=[own, f"{own}{tables.HALF_WIDTH}"])
+        figures = [name for name in (own, "attainment", "goodput_per_s") if name in shown]
+        tried = [probe for _, it in self.found for probe in it.probes]
+        overloaded = sum(probe.overloaded for probe in tried)
+        notes = [f"n = {len(tried)} loads tried, {overloaded} of them overloaded", *self.notes()]
+        return html_table(shown, figures, self._title(), notes)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
-from simulator.experiments.capacity import Probe, parse_slo
 from simulator.experiments.capacity import capacity as search
-from simulator.experiments.capacity_store import write_capacity
 from simulator.experiments.compare import as_yaml
 from simulator.experiments.compare import compare as run_comparison
 from simulator.experiments.execution import worker_pool
@@ -23,10 +21,8 @@ from simulator.experiments.sweep import Progress, plan, run_sweep
 from simulator.experiments.sweep_file import load_sweep
 from simulator.experiments.sweep_store import forget_results
 from simulator.notebook.folders import result_folder
-from simulator.notebook.progress import Show
 from simulator.notebook.progress import progress as shown_progress
 from simulator.notebook.results import CapacityResult, Comparison, SweepResult
-from simulator.scenario.load import load, resolver
 
 
 def compare(
@@ -174,32 +170,28 @@ def capacity(
     Raises
     ------
     InputError
-        For a bad scenario, SLO, workload, or figure.
+        With every fault of the SLO, the loads, and every variant; nothing is run then.
     SimulatorError
         Where a run fails.
     """
     _check(vary or {}, jobs=jobs, replications=replications)
-    path, objectives, texts = find_scenario(str(scenario)), parse_slo(slo), texts_of(overrides)
-    base = load(path, texts)
-    lists = {place: [as_yaml(value) for value in values] for place, values in (vary or {}).items()}
     tried = itertools.count(1)
-    found = []
     with result_folder(out) as folder, worker_pool(jobs) as executor, shown_progress(None, progress) as show:
-        for values in itertools.product(*lists.values()):
-            chosen = dict(zip(lists, values, strict=True))
-            it = search(
-                path,
-                objectives,
-                [*texts, *texts_of(chosen)],
-                workload=workload,
-                loads=loads,
-                replications=replications,
-                executor=executor,
-                progress=_probes(show, tried, ", ".join(values)),
-            )
-            found.append((chosen, it))
-        written = write_capacity(folder.path, base, resolver(path), found, slo, replications)
-        return folder.given_to(CapacityResult(base.name, slo, tuple(found), written))
+        found = search(
+            find_scenario(str(scenario)),
+            slo,
+            vary or {},
+            texts_of(overrides),
+            out=folder.path,
+            workload=workload,
+            loads=loads,
+            replications=replications,
+            executor=executor,
+            progress=lambda label, probe: show(
+                next(tried), f"loads tried; {label}{': ' if label else ''}{probe.load:g} {probe.verdict}"
+            ),
+        )
+        return folder.given_to(CapacityResult.of(found))
 
 
 def texts_of(overrides: Mapping[str, object]) -> list[str]:
@@ -230,13 +222,3 @@ def _check(vary: Mapping[str, Sequence[object]], **counts: int) -> None:
 def _rate(now: Progress) -> str:
     left = "" if now.left_s is None else f", {now.left_s:,.0f} s left"
     return f"runs, {now.per_s:,.1f}/s{left}"
-
-
-def _probes(show: Show, tried: Iterator[int], label: str) -> Callable[[Probe], None]:
-    """Return what shows each load that was tried for a variant."""
-
-    def say(probe: Probe) -> None:
-        what = "kept" if probe.kept else "not kept"
-        show(next(tried), f"loads tried; {label}{': ' if label else ''}{probe.load:g} {what}")
-
-    return say

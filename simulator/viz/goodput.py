@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,34 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from simulator.experiments.capacity_store import read_capacity
+from devices.errors import Fault, InputError
+from simulator.experiments.capacity_store import CAPACITY, read_capacity
 from simulator.viz.bands import band_key, line_key, line_with_band
 from simulator.viz.runs import word_of
 from simulator.viz.style import GREY, footnote, legend, looks, panels, plain, styled
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The highest load found that keeps the SLO."""
+
+    load: float
+    """That load, by the means over the replications."""
+    mean: float | None = None
+    """Mean of the replications' own highest loads."""
+    low: float | None = None
+    """Lower end of its 95 % interval; None where there is none."""
+
+    def text(self, unit: str) -> str:
+        """Return it for a legend."""
+        load = f"{_short(self.load)}{unit}"
+        if self.mean is None or self.low is None:
+            return load
+        return f"{load} (replications {_short(self.mean)} ± {self.mean - self.low:.2g})"
+
+
+def _short(value: float) -> str:
+    return plain(float(f"{value:.3g}"))
 
 
 def goodput_of(folder: Path) -> Figure:
@@ -23,13 +49,29 @@ def goodput_of(folder: Path) -> Figure:
     Raises
     ------
     InputError
-        Where `folder` is none of a capacity search.
+        Where `folder` is none of a capacity search, or its file is not complete.
     """
     found = read_capacity(folder)
-    rows, best = [], {}
+    try:
+        frame, best = _drawn(found)
+        unit, slo = str(found[0]["unit"]), str(found[0]["slo"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        message = f"holds no complete capacity search: {type(error).__name__}: {error}"
+        raise InputError(Fault(message, file=str(folder / CAPACITY))) from error
+    slo = re.sub(r"\s*(<=|>=)\s*", lambda match: f" {'≤' if match[1] == '<=' else '≥'} ", slo)
+    return goodput(frame, best, unit, slo)
+
+
+def _drawn(found: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, dict[str, Best | None]]:
+    """Return the arguments `frame` and `best` of `goodput`."""
+    rows: list[dict[str, Any]] = []
+    best: dict[str, Best | None] = {}
     for entry in found:
         line = ", ".join(word_of(path, value) for path, value in entry["variant"].items()) or "scenario"
-        best[line] = entry["load"] if entry["bounded"] else None
+        best[line] = None
+        if entry["bounded"] and entry["load"] is not None:
+            own = entry.get("load_interval") or {}
+            best[line] = Best(float(entry["load"]), own.get("mean"), own.get("low"))
         for probe in entry["probes"]:
             row: dict[str, Any] = {"line": line, "load": probe["load"]}
             for name in ("goodput_per_s", "attainment"):
@@ -39,13 +81,11 @@ def goodput_of(folder: Path) -> Figure:
             rows.append(row)
     frame = pd.DataFrame(rows)
     numbers = [name for name in map(str, frame) if name != "line"]
-    frame = frame.astype(dict.fromkeys(numbers, float))
-    slo = re.sub(r"\s*(<=|>=)\s*", lambda match: f" {'≤' if match[1] == '<=' else '≥'} ", found[0]["slo"])
-    return goodput(frame, best, found[0]["unit"], slo)
+    return frame.astype(dict.fromkeys(numbers, float)), best
 
 
 @styled
-def goodput(frame: pd.DataFrame, best: dict[str, float | None], unit: str, slo: str) -> Figure:
+def goodput(frame: pd.DataFrame, best: Mapping[str, Best | None], unit: str, slo: str) -> Figure:
     """Draw requests answered within the SLO, per second and as a share, against the load, a line per variant.
 
     Parameters
@@ -74,10 +114,10 @@ def goodput(frame: pd.DataFrame, best: dict[str, float | None], unit: str, slo: 
         line_with_band(rate, frame[frame["line"] == line], "load", "goodput_per_s", look)
         line_with_band(share, percent[percent["line"] == line], "load", "attainment", look)
         at = best.get(line)
-        found = "" if at is None else f": SLO kept up to {plain(float(f'{at:.3g}'))}{unit}"
+        found = "" if at is None else f": SLO kept up to {at.text(unit)}"
         if at is not None:
             for axes in (rate, share):
-                axes.axvline(at, color=look.colour, linewidth=1.0, linestyle=(0, (1.0, 1.2)), zorder=2.0)
+                axes.axvline(at.load, color=look.colour, linewidth=1.0, linestyle=(0, (1.0, 1.2)), zorder=2.0)
         keys.append(line_key(f"{line}{found}", look))
     if unit == "/s":
         top = rate.get_ylim()[1]

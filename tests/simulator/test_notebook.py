@@ -279,13 +279,16 @@ def test_capacity_has_a_row_per_load_that_was_tried() -> None:
     ):
         assert row["load_per_s"] == rows[rows["kept"]]["load_per_s"].max()
         assert f"{budget}: {row['load_per_s']:.4g}/s" in repr(found)
-    assert "ttft_s.p99" in Cells(found._repr_html_()).texts
+    assert frame["overloaded"].dtype == bool and not (frame["overloaded"] & frame["kept"]).any()
+    texts = Cells(found._repr_html_()).texts
+    assert {"ttft_s.p99", "replications_load"} <= set(texts)
+    assert any("of them overloaded" in text for text in texts)
     assert simulator.plot(found, "goodput").axes
 
 
 def test_an_slo_that_nothing_keeps_has_no_load() -> None:
     found = simulator.capacity("bench/poisson", "ttft_s.p99<=0.000001", **FEW)
-    assert found.highest()["load_per_s"].isna().all() and "none tried" in repr(found)
+    assert found.highest()["load_per_s"].isna().all() and "no load tried keeps it" in repr(found)
     Cells(found._repr_html_())
 
 

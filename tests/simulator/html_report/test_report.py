@@ -299,8 +299,13 @@ def test_a_capacity_search_says_loads_and_probes(studies, page_of, tmp_path):
     assert "ttft_s.p99<=0.05" in page.text
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    (copy / "capacity.json").write_text('[{"variant": {}, "probes": [{"load": 2.0}, {"load": 4.0}]}, {}]')
-    assert page_of(copy).data("s1-t2")["rows"] == [["2", "not kept"], ["4", "not kept"]]
+    (copy / "capacity.json").write_text(
+        '[{"variant": {}, "probes": [{"load": 2.0}, {"load": 4.0, "overloaded": true}],'
+        ' "notes": ["services.chat: overloaded: so much"]}, {}]'
+    )
+    page = page_of(copy)
+    assert page.data("s1-t2")["rows"] == [["2", "not kept"], ["4", "overloaded"]]
+    assert "services.chat: overloaded: so much" in page.text
 
 
 def test_a_failed_run_says_why(failed, page_of, tmp_path):
