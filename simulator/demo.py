@@ -14,24 +14,26 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+from devices.quantity import parse_quantity
 from simulator.commands.scenarios import SHIPPED
-from simulator.experiments.cake_cases import cell
 from simulator.experiments.compare import compare
 from simulator.experiments.comparison import Comparison
+from simulator.experiments.folders import slug
 from simulator.experiments.report import comparison_text
-from simulator.experiments.reproduce_cake import cell_ttft_s
+from simulator.experiments.reproduce_cake import GBIT_BYTES_PER_S
+from simulator.experiments.stored_sweep import load_sweep_folder
+from simulator.experiments.sweep import plan, run_sweep
+from simulator.experiments.sweep_file import load_sweep
 from simulator.experiments.tables import text_table
 
 COMMAND = ("python", "-m", "simulator.demo")
 """How the runs say that they were made."""
 
 POLICIES = ("compute_only", "io_only", "static_split", "cake")
-"""Policies that the demonstration compares; the oracle bound is drawn beside them."""
-
-BANDWIDTHS_GBPS = (7.0, 14.0, 25.0, 32.0, 56.0, 100.0)
-"""Storage bandwidths of part (a), in the Cake paper's Gbit/s (2**30 bit)."""
+"""Policies that the demonstration compares; in part (a) the oracle bound is beside them."""
 
 SETUPS = {"2x A100": ("a100-80g-sxm", 2), "1x A100": ("a100-80g-sxm", 1), "1x H100": ("h100-80g-sxm", 1)}
 """GPUs of part (a)."""
@@ -65,15 +67,26 @@ def single_prompt(out: Path) -> str:
     from simulator.viz.study import speedup_heatmap, ttft_against_bandwidth  # noqa: PLC0415
     from simulator.viz.style import save  # noqa: PLC0415
 
-    rows = []
+    tables = []
     for setup, (gpu, number) in SETUPS.items():
-        for bandwidth in BANDWIDTHS_GBPS:
-            for policy in (*POLICIES, "oracle"):
-                ttft_s = cell_ttft_s(cell("longalpaca-13b", gpu, number, bandwidth), policy)
-                rows.append(
-                    {"gpu": setup, "bandwidth_gbit_per_s": bandwidth, "policy": policy, "ttft_s": ttft_s}
-                )
-    frame = pd.DataFrame(rows)
+        gpus = [
+            f"devices.gpu.profile={gpu}",
+            f"devices.gpu.count={number}",
+            f"services.chat.tensor_parallel={number}",
+        ]
+        sweep = replace(load_sweep(SHIPPED / "sweeps" / "cake.yaml", gpus), name=f"cake on {setup}")
+        folder = out / f"{slug(sweep.name)}-sweep"
+        run_sweep(sweep, plan(sweep), folder, command=COMMAND)
+        runs = load_sweep_folder(folder).frame
+        columns = {
+            "bandwidth_gbit_per_s": [
+                parse_quantity(it, "B/s") / GBIT_BYTES_PER_S for it in runs["devices.disk.bandwidth"]
+            ],
+            "policy": runs["services.chat.policies.kv_loading"],
+            "ttft_s": runs["services.chat.ttft_s.mean"],
+        }
+        tables.append(pd.DataFrame({"gpu": setup, **columns}))
+    frame = pd.concat(tables, ignore_index=True)
     save(ttft_against_bandwidth(frame), out / "cake-ttft-against-bandwidth.png")
     save(speedup_heatmap(frame, over="io_only"), out / "cake-speedup-over-io-only.png")
     save(speedup_heatmap(frame, over="compute_only"), out / "cake-speedup-over-compute-only.png")
