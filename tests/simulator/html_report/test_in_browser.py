@@ -115,6 +115,16 @@ def test_a_name_that_looks_like_markup_does_not_run(page, evil):
     assert page.execute_script("return window.owned === undefined")
 
 
+def test_definitions_open_with_the_keyboard(page):
+    summary = page.find_element(By.XPATH, "//summary[starts-with(., 'What the columns are')]")
+    terms = summary.find_element(By.XPATH, "..//dl")
+    assert not terms.is_displayed()
+    page.execute_script("arguments[0].focus()", summary)
+    assert page.switch_to.active_element == summary
+    summary.send_keys(Keys.ENTER)
+    assert terms.is_displayed() and "services.chat.ttft_s.mean – time to first token" in terms.text
+
+
 def test_a_click_sorts_up_then_down_then_not_at_all(page):
     before = column(page, 3)
     head = page.find_element(By.CSS_SELECTOR, f"{TABLE} thead th:nth-child(3)")
