@@ -166,6 +166,14 @@ def parser() -> argparse.ArgumentParser:
     fit_options(add(CALIBRATE_FIT, "", "rebuild device and engine files from the tables that they stand on"))
     read_options(add(CALIBRATE_READ, "", "read a published table into the schema of our measurements"))
 
+    compiling = add(
+        "compile",
+        "compiling:compiling",
+        "make serving simulations two to three times as fast (needs a C compiler)",
+    )
+    compiling.add_argument("--remove", action="store_true", help="delete the compiled modules again")
+    quiet_option(compiling)
+
     add("version", "files:version", "version of hetsim and of what it computes with")
     return top
 
@@ -198,9 +206,15 @@ def _plot_options(command: argparse.ArgumentParser) -> None:
         help="answer_gantt: which request (the first with several generations)",
     )
     command.add_argument(
-        "--x", metavar="PATH", help="sweep_lines: the axis to draw against (the first one of numbers)"
+        "--x",
+        metavar="PATH",
+        help="sweep_lines (the first axis of numbers) and sweep_effects (all): the axis to draw against",
     )
-    command.add_argument("--y", metavar="FIGURE", help="sweep_lines: what to draw (hetsim list metrics)")
+    command.add_argument(
+        "--y",
+        metavar="FIGURE",
+        help="sweep_lines, sweep_effects and metric_bars: what to draw (hetsim list metrics)",
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
+from simulator.compiled import is_compiled
 from simulator.experiments.run_store import to_json, versions
 from simulator.experiments.sweep import plan
 from simulator.experiments.sweep_file import is_sweep, load_sweep
@@ -59,6 +60,7 @@ def version(arguments: Namespace) -> int:
     """Print the versions that a result may depend on."""
     for name, number in versions().items():
         print(f"{name} {number}")
+    print(f"engine {'compiled' if is_compiled() else 'interpreted'}")
     return 0
 
 

@@ -1,5 +1,6 @@
 """The event core: clock, shared channels, random streams, records."""
 
+from simulator.compiled import check, is_compiled
 from simulator.core.bandwidth import Bandwidth, ConstantBandwidth, TraceBandwidth, UniformBandwidth
 from simulator.core.channel import Channel
 from simulator.core.environment import (
@@ -44,3 +45,6 @@ __all__ = [
     "UniformBandwidth",
     "with_timeout",
 ]
+
+if is_compiled():
+    check()

@@ -161,6 +161,7 @@ def test_arrivals_beyond_the_horizon_are_not_counted(lab):
     assert len(result.requests["chat"]) == 2
 
 
+@pytest.mark.interpreted
 def test_requests_that_are_never_answered_are_an_error(lab, monkeypatch):
     """An engine that forgets a request must not look like one that has finished."""
     monkeypatch.setattr(Replica, "submit", lambda self, sequence: None)

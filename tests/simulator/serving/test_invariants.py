@@ -112,6 +112,7 @@ def test_books_balance_in_many_scenarios(lab, tight):
         check_scenario(lab, seed, tight)
 
 
+@pytest.mark.interpreted
 def test_no_step_is_faster_than_its_floor(lab, monkeypatch):
     """Every step that is costed, with its context, against bytes over bandwidth and FLOPs over rate."""
     seen = []

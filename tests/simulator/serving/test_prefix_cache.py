@@ -165,6 +165,7 @@ def test_hits_and_contents_equal_the_model(lab, seed):
         assert tier.held_bytes <= tier.capacity_bytes
 
 
+@pytest.mark.interpreted
 def test_written_bytes_are_those_of_the_blocks_that_left_gpu_memory(lab, monkeypatch):
     evicted: list[int] = []
     make_room = BlockPool.make_room

@@ -1,0 +1,121 @@
+"""The compiled engine: the same bytes as the interpreted one, and never one that differs from its sources."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devices.errors import InputError, SimulatorError
+from simulator import compiled
+from simulator.compiled import MODULES, NOTE, ROOT, check, compile_engine, is_compiled, remove
+
+CASES = {
+    "bench/poisson": ["workloads.chat.requests=300", "services.chat.replicas=2"],
+    "cake/single": ["services.chat.policies.kv_loading=cake"],
+    "cake/mooncake": ["workloads.chat.requests=250", "services.chat.policies.kv_loading=cake"],
+    "cake/fluctuation": [],
+    "cake/agents": ["services.chat.policies.kv_loading=io_only"],
+    "plato/load": ["workloads.questions.requests=60", "services.chat.policies.decoding=plato"],
+    "plato/memory": ["workloads.questions.requests=60"],
+    "plato/mixed": [],
+}
+"""Shipped scenarios and what is changed in them."""
+
+SCRIPT = """
+import hashlib, json, sys
+import simulator.serving.replica as replica
+from simulator.commands.scenarios import SHIPPED
+from simulator.scenario.load import load, resolver
+from simulator.world import simulate
+
+def digest(table):
+    return hashlib.sha256(bytes(table._rows)).hexdigest()
+
+found = {"compiled": not replica.__file__.endswith(".py")}
+for name, overrides in json.load(sys.stdin).items():
+    path = SHIPPED / f"{name}.yaml"
+    result = simulate(load(path, overrides), 0, resolver(path))
+    tables = {**result.requests, **result.intervals}
+    found[name] = [json.dumps(result.summary()), *(digest(it) for it in tables.values())]
+print(json.dumps(found))
+"""
+
+
+def results(root: Path) -> dict[str, list[str]]:
+    """Return what the engine below `root` makes of `CASES`."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input=json.dumps(CASES),
+        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def copy(folder: Path) -> Path:
+    ignore = shutil.ignore_patterns("*.so", "*.pyd", "compiled.json", "__pycache__")
+    for name in ("calibration", "devices", "simulator", "scenarios"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    return folder
+
+
+def test_both_engines_give_the_same_bytes(tmp_path):
+    if shutil.which("cc") is None and shutil.which("gcc") is None:
+        pytest.skip("no C compiler to be found")
+    root = copy(tmp_path)
+    plain = results(root)
+    compile_engine(root)
+    made = results(root)
+    assert (plain.pop("compiled"), made.pop("compiled")) == (False, True)
+    assert made == plain
+    assert remove(root)
+    assert not results(root)["compiled"]
+    assert not list(root.glob("**/*.so"))
+
+
+def test_sources_that_have_changed_are_refused(tmp_path):
+    root = copy(tmp_path)
+    assert not is_compiled(root)
+    assert not remove(root)
+    note = root / NOTE.relative_to(ROOT)
+    note.write_text(json.dumps(compiled._digests(root)))
+    check(root)
+    source = root / "simulator" / "serving" / "run.py"
+    source.write_text(source.read_text() + "\n")
+    with pytest.raises(SimulatorError, match=r"simulator\.serving\.run has changed .* hetsim compile"):
+        check(root)
+    done = subprocess.run(
+        [sys.executable, "-m", "simulator.cli", "compile", "--remove"],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, note.exists()) == (0, False), done.stderr
+
+
+def test_what_cannot_be_compiled_is_said(tmp_path, monkeypatch):
+    root = copy(tmp_path)
+    source = root / "simulator" / "serving" / "run.py"
+    source.write_text(source.read_text() + "\nwrong: int = 'text'\n")
+    with pytest.raises(SimulatorError, match="Incompatible types in assignment"):
+        compile_engine(root)
+    assert not is_compiled(root)
+    monkeypatch.setattr(compiled, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'hetsim\[compile\]'"):
+        compile_engine(root)
+
+
+def test_every_module_is_there():
+    assert all((ROOT / Path(*name.split(".")).with_suffix(".py")).is_file() for name in MODULES)
