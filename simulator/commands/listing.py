@@ -18,71 +18,7 @@ from devices.quantity import format_quantity
 from simulator.commands.scenarios import FOLDER, scenario_names
 from simulator.experiments.run_store import to_json
 from simulator.experiments.tables import text_table
-
-METRICS = (
-    ("ttft_s", "s", "time to first token: from arrival to the end of the step that yields the first token"),
-    (
-        "tpot_s",
-        "s",
-        "time per output token: (E2E - TTFT) / (output tokens - 1); not for answers of one token",
-    ),
-    ("e2e_s", "s", "end-to-end latency: from arrival to the end of the step that yields the last token"),
-    (
-        "throughput.requests_per_s",
-        "1/s",
-        "completed requests per second from first arrival to last completion",
-    ),
-    ("throughput.output_tokens_per_s", "1/s", "their output tokens per second"),
-    ("requests.arrived", "", "requests that have arrived; also completed, failed, dropped, unfinished"),
-    (
-        "cache.hit_rate.TIER",
-        "",
-        "share of prompt tokens found in a tier at admission (gpu: the prefix cache)",
-    ),
-    ("cache.loaded_tokens.TIER", "", "prompt tokens whose KV was loaded from a tier"),
-    ("cache.computed_tokens", "", "prompt tokens that were computed"),
-    ("cache.preemptions", "", "times that a request lost its KV blocks and had to start over"),
-    ("decoding.generations", "", "sequences that an answer with a dependency graph was decoded in"),
-    ("decoding.plan_tokens", "", "tokens decoded for planning, per answer; decoded_tokens: in all"),
-    (
-        "decoding.prompt_tokens",
-        "",
-        "lengths of all prompts of an answer; prefill_tokens: what was computed of them",
-    ),
-    ("decoding.ideal_speedup", "", "answer tokens over those on the longest path of the graph"),
-    ("decoding.visible_dependencies", "", "share of dependencies that a node could see when it was decoded"),
-    (
-        "decoding.quality_surrogate.net_win_rate_over_ar",
-        "",
-        "surrogate of the net win rate over autoregressive decoding; low, high: anchors off by 0.05",
-    ),
-    ("gpu_busy_share", "", "GPU time in engine steps over GPU time in all"),
-    ("storage.TIER.read_bytes", "B", "bytes loaded from a storage device; also written_bytes"),
-    ("storage.TIER.busy_share", "", "share of time in which the device moves data"),
-    ("energy_j.total", "J", "energy of all devices, idle power included; also devices.NAME"),
-    (
-        "sessions.played",
-        "",
-        "sessions of a streaming service; complete: all viewers that stayed saw the whole video",
-    ),
-    ("viewers.watched", "", "viewers that saw anything; also complete, and gone (left or without battery)"),
-    ("qoe", "", "per chunk: effective Mbit/s - 4.3 per second of stall - change; start-up apart"),
-    ("qoe.figures.NAME", "", "mean per chunk by another definition (hetsim list qoe)"),
-    ("qoe.upper_bound", "", "what no policy can exceed, where the scenario asks for it"),
-    ("rebuffer_s", "s", "time for which playback stood still after it had begun; rebuffer_events: how often"),
-    ("startup_s", "s", "from the first request, or from joining, to the first picture"),
-    ("bitrate_kbps", "kbit/s", "mean nominal bitrate of what was downloaded for the viewer"),
-    ("effective_kbps", "kbit/s", "the same as it looks after super-resolution"),
-    ("sr_share", "", "share of chunks with super-resolution; switches: changes of quality"),
-    (
-        "energy_per_phone_j",
-        "J",
-        "energy of a phone in a session; components.NAME: cellular, wlan, decode and so on",
-    ),
-    ("energy_fairness", "", "Jain's index of the energies of a session's phones: 1 where all spend alike"),
-    ("battery_share.least", "", "lowest battery at the end of any session; also mean"),
-)
-"""Figures of a summary: name, unit, definition. Distributions have mean, p50, p90 and p99."""
+from simulator.metrics.catalogue import METRICS
 
 Rows = list[dict[str, Any]]
 

@@ -8,7 +8,11 @@ from pathlib import Path
 
 def sweep_options(command: argparse.ArgumentParser) -> None:
     """Of `hetsim sweep`."""
-    command.add_argument("sweep", metavar="SWEEP", help="sweep file (docs/sweeps.md)")
+    command.add_argument(
+        "sweep",
+        metavar="SWEEP",
+        help="sweep file (docs/sweeps.md), or the name of one such as sweeps/bandwidth",
+    )
     command.add_argument(
         "--dry-run", action="store_true", help="count the runs and estimate the time, then stop"
     )
@@ -17,6 +21,7 @@ def sweep_options(command: argparse.ArgumentParser) -> None:
         "--shard", metavar="k/N", default="1/1", help="only every N-th run, from the k-th on"
     )
     command.add_argument("--replications", metavar="N", type=positive, help="instead of the file's")
+    seed_option(command)
     set_option(command)
     executor_options(command)
     out_option(command)
@@ -60,7 +65,7 @@ def study_options(command: argparse.ArgumentParser) -> None:
 def repetition_options(command: argparse.ArgumentParser) -> None:
     """What is repeated, and where."""
     set_option(command)
-    command.add_argument("--seed", metavar="N", type=natural, help="root of every random stream")
+    seed_option(command)
     command.add_argument(
         "--replications", metavar="N", type=positive, default=1, help="independent repetitions (default 1)"
     )
@@ -102,6 +107,11 @@ def set_option(command: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="change one value of the scenario; may be given several times",
     )
+
+
+def seed_option(command: argparse.ArgumentParser) -> None:
+    """What is random."""
+    command.add_argument("--seed", metavar="N", type=natural, help="root of every random stream")
 
 
 def json_option(command: argparse.ArgumentParser) -> None:

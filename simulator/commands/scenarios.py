@@ -18,8 +18,15 @@ SWEEPS = "sweeps"
 """Folder of sweep files, beside those of scenarios."""
 
 
-def find_scenario(text: str) -> Path:
+def find_scenario(text: str, *, sweep: bool = False) -> Path:
     """Return the file that `text` means: a path, or the name of a scenario below ``./scenarios`` or a shipped one.
+
+    Names of sweeps begin with ``sweeps/``.
+
+    Parameters
+    ----------
+    sweep
+        Whether a sweep is meant, for the message.
 
     Raises
     ------
@@ -35,13 +42,23 @@ def find_scenario(text: str) -> Path:
             return named
     if path.exists():
         raise InputError(Fault("is not a file", file=text))
-    known = scenario_names() or scenario_names(SHIPPED)
+    of_kind = sweep_names if sweep else scenario_names
+    known = of_kind(FOLDER) or of_kind(SHIPPED)
     names = [str(FOLDER / f"{name}.yaml") for name in known] if path.suffix else known
-    message = unknown_name("scenario", text, names, "hetsim list scenarios") if known else "no such file"
+    what, command = ("sweep", "") if sweep else ("scenario", "hetsim list scenarios")
+    message = unknown_name(what, text, names, command) if known else "no such file"
     raise InputError(Fault(message, file=text))
 
 
 def scenario_names(folder: Path = FOLDER) -> list[str]:
     """Return the names of the scenarios below a folder, in alphabetical order; sweeps have a folder of their own."""
-    files = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
-    return sorted(path.as_posix() for path in files if path.parts[0] != SWEEPS)
+    return [name for name in _names(folder) if not name.startswith(f"{SWEEPS}/")]
+
+
+def sweep_names(folder: Path = FOLDER) -> list[str]:
+    """Return the names of the sweeps below a folder, in alphabetical order."""
+    return [name for name in _names(folder) if name.startswith(f"{SWEEPS}/")]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))

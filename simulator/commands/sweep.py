@@ -6,42 +6,30 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from devices.errors import Fault, InputError
+from simulator.commands.scenarios import find_scenario
 from simulator.experiments.execution import worker_pool, workers_of
-from simulator.experiments.folders import slug
 from simulator.experiments.notes import gathered
+from simulator.experiments.progress_bar import TerminalLine, line_of, rate_of
 from simulator.experiments.run_store import to_json
-from simulator.experiments.sweep import Progress, one, plan, run_sweep
+from simulator.experiments.sweep import Progress, folder_of, one, plan, run_sweep
 from simulator.experiments.sweep_file import Sweep, load_sweep
 from simulator.experiments.sweep_store import Planned, forget_results, read_results
 
 PROBES = 3
 """Runs of the plan that a dry run does, to estimate the time."""
 
-BAR = 24
-"""Characters of the progress bar."""
-
 
 def sweep(arguments: Namespace) -> int:
     """Do every run of a sweep file that has not been done."""
-    path = Path(arguments.sweep)
-    if not path.is_file():
-        raise InputError(Fault("no such file", file=str(path)))
-    it = load_sweep(path, arguments.overrides, arguments.replications)
-    shard = _shard(arguments.shard)
-    if arguments.fresh and shard[1] > 1:
-        message = (
-            "would forget what other shards have done; delete the folder before the first of them starts"
-        )
-        raise InputError(Fault(message, file="--fresh"))
-    runs = plan(it)
-    folder: Path = arguments.out / f"{slug(it.name)}-sweep"
+    it, runs, shard = _read(arguments)
+    folder = folder_of(arguments.out, it)
     with worker_pool(1, arguments.dask) as cluster:
         if arguments.dry_run:
             processes = arguments.jobs if cluster is None else workers_of(cluster)
-            return _dry_run(it, runs, folder, shard[1], processes, arguments.json)
+            done = len(read_results(folder).keys() & {run.key for run in runs})
+            return _dry_run(it, runs, done, shard[1], processes, arguments)
         if arguments.fresh:
             forget_results(folder)
         table = run_sweep(
@@ -53,6 +41,7 @@ def sweep(arguments: Namespace) -> int:
             executor=cluster,
             command=arguments.argv,
             progress=_silent if arguments.quiet else _bar(),
+            waiting=lambda: _say_waiting(arguments),
         )
     results = read_results(folder)
     states = [results[run.key]["status"] for run in runs if run.key in results]
@@ -74,33 +63,58 @@ def sweep(arguments: Namespace) -> int:
     return int(counts["failed"] > 0)
 
 
+def _read(arguments: Namespace) -> tuple[Sweep, list[Planned], tuple[int, int]]:
+    """Return the sweep, its plan and the shard; every fault of any of them is raised at once."""
+    faults: list[Fault] = []
+    number, slash, of = arguments.shard.partition("/")
+    shard = (int(number), int(of)) if slash and number.isdecimal() and of.isdecimal() else (0, 0)
+    if not 1 <= shard[0] <= shard[1]:
+        faults.append(Fault(f"{arguments.shard!r} is not of the form k/N with 1 <= k <= N", file="--shard"))
+    if arguments.fresh and shard[1] > 1:
+        message = (
+            "would forget what other shards have done; delete the folder before the first of them starts"
+        )
+        faults.append(Fault(message, file="--fresh"))
+    overrides = list(arguments.overrides)
+    if arguments.seed is not None:
+        overrides.append(f"seed={arguments.seed}")
+    try:
+        it = load_sweep(find_scenario(arguments.sweep, sweep=True), overrides, arguments.replications)
+        runs = plan(it)
+    except InputError as error:
+        raise InputError([*faults, *error.faults]) from error
+    if faults:
+        raise InputError(faults)
+    return it, runs, shard
+
+
 def _dry_run(
-    it: Sweep, runs: Sequence[Planned], folder: Path, shards: int, processes: int, as_json: bool
+    it: Sweep, runs: Sequence[Planned], done: int, shards: int, processes: int, arguments: Namespace
 ) -> int:
     """Count the runs, do a few of them, and say how long the others may take."""
-    done = len(read_results(folder).keys() & {run.key for run in runs})
     probes = sorted({0, len(runs) // 2, len(runs) - 1})[:PROBES]
     started = time.perf_counter()
     for number in probes:
         one(it, runs[number])
     run_s = (time.perf_counter() - started) / len(probes)
     data = {"points": len(it.points), "replications": it.replications, "runs": len(runs), "done": done}
-    sys.stdout.write(to_json(data) if as_json else _line(data))
-    left_s = run_s * (len(runs) - done) / shards / max(processes, 1)
-    said = f"about {left_s:,.0f} s left with {processes} processes" if processes else "no workers yet"
-    print(f"{said} ({run_s:.3f} s per run)", file=sys.stderr)
+    left_s = run_s * (len(runs) - done) / shards / processes if processes else None
+    sys.stdout.write(to_json({**data, "run_s": run_s, "left_s": left_s}) if arguments.json else _line(data))
+    if not arguments.quiet:
+        said = (
+            "no workers yet" if left_s is None else f"about {left_s:,.0f} s left with {processes} processes"
+        )
+        print(f"{said} ({run_s:.3f} s per run)", file=sys.stderr)
     return 0
+
+
+def _say_waiting(arguments: Namespace) -> None:
+    if not arguments.quiet:
+        print(f"waiting for workers of {arguments.dask}", file=sys.stderr, flush=True)
 
 
 def _line(data: dict[str, int]) -> str:
     return ", ".join(f"{name} {number:,}" for name, number in data.items()) + "\n"
-
-
-def _shard(text: str) -> tuple[int, int]:
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise InputError(Fault(f"{text!r} is not of the form k/N with 1 <= k <= N", file="--shard"))
-    return int(number), int(of)
 
 
 def _silent(progress: Progress) -> None:
@@ -109,22 +123,17 @@ def _silent(progress: Progress) -> None:
 
 def _bar() -> Callable[[Progress], None]:
     """Return a progress bar: redrawn on a terminal, elsewhere a line for each tenth."""
-    shown = -1
+    shown, line = -1, TerminalLine()
 
     def show(progress: Progress) -> None:
         nonlocal shown
-        tenth = 10 * progress.done // max(progress.total, 1)
-        terminal = sys.stderr.isatty()
-        if not terminal and tenth == shown:
+        text, last = rate_of(progress), progress.done == progress.total
+        if sys.stderr.isatty():
+            line.draw(progress.done, progress.total, text, last)
             return
+        tenth = 10 * progress.done // max(progress.total, 1)
+        if tenth != shown:
+            print(line_of(progress.done, progress.total, text), file=sys.stderr, flush=True)
         shown = tenth
-        full = BAR * progress.done // max(progress.total, 1)
-        left = "" if progress.left_s is None else f", {progress.left_s:,.0f} s left"
-        text = (
-            f"[{'#' * full}{'.' * (BAR - full)}] {progress.done:,}/{progress.total:,} runs, "
-            f"{progress.per_s:,.1f}/s{left}"
-        )
-        end = "\n" if not terminal or progress.done == progress.total else ""
-        print(f"\r{text}" if terminal else text, end=end, file=sys.stderr, flush=True)
 
     return show

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
@@ -137,6 +138,8 @@ def process_pool(processes: int) -> ProcessPoolExecutor:
 
 
 def _end_with_parent() -> None:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as for a job in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them in mid-run
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -212,9 +215,14 @@ def run_jobs(
         for number, job in enumerate(jobs):
             outcomes.append(_received(futures[number]) if futures else execute(job))
             progress(number, outcomes[-1])
-    finally:
-        for future in futures:
-            future.cancel()
+    except BaseException:
+        if isinstance(executor, ProcessPoolExecutor):
+            # it complains of futures that are cancelled one by one while its processes are lost
+            executor.shutdown(cancel_futures=True)
+        else:
+            for future in futures:
+                future.cancel()
+        raise
     return outcomes
 
 

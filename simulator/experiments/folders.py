@@ -27,14 +27,17 @@ def whole_folder(final: Path) -> Iterator[Path]:
     It stands beside `final` under a hidden name, so that the last step is one rename. A folder that is
     already at `final` is renamed away first and then deleted: at every moment `final` is the old folder, the
     new one, or absent for the blink between two renames. Where the block fails nothing is left, nor are
-    parents that had to be made.
+    parents that had to be made; another process that is still writing below it can write there no more, and no
+    folder can be made below it any longer.
 
     Raises
     ------
     InputError
-        Where the folder cannot be made.
+        Where the folder cannot be made, or it was to be made below one that has been given up.
     """
     missing = [parent for parent in final.parents if not parent.exists()]
+    if given_up := next((it for it in missing if UNFINISHED_MARK in it.name), None):
+        raise InputError(Fault("is there no more: what writes it has stopped", file=str(given_up)))
     unfinished = _sibling(final, UNFINISHED_MARK)
     try:
         unfinished.mkdir(parents=True)
@@ -47,8 +50,40 @@ def whole_folder(final: Path) -> Iterator[Path]:
         yield unfinished
         _move_in(unfinished, final)
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        away = _sibling(final, REPLACED_MARK)
+        with suppress(FileNotFoundError):
+            os.rename(unfinished, away)  # first, for whoever is still writing below it
+        shutil.rmtree(away, ignore_errors=True)
         _remove_empty(missing)
+        raise
+
+
+@contextmanager
+def whole_file(final: Path) -> Iterator[Path]:
+    """Give a path to write to whose file becomes `final` when the block ends well.
+
+    It is in the same folder, under a hidden name. Where the block fails nothing is left, nor are folders that had to
+    be made, and a file that is already at `final` stays.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be written.
+    """
+    if final.is_dir():
+        raise InputError(Fault("is a folder, not a file to write", file=str(final)))
+    missing = [parent for parent in final.parents if not parent.exists()]
+    unfinished = _sibling(final, UNFINISHED_MARK)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        unfinished.replace(final)
+    except BaseException as error:
+        with suppress(OSError):  # there may be none
+            unfinished.unlink()
+        _remove_empty(missing)
+        if isinstance(error, OSError):
+            raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(final))) from error
         raise
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devices.document import dump_yaml
-from devices.errors import Fault, InputError
+from devices.errors import Fault, InputError, UnreadableFileError
+from simulator.experiments.folders import whole_file
 from simulator.experiments.notes import gathered
 from simulator.experiments.run_store import FORMAT, MANIFEST, SCENARIO, read_manifest, to_json, versions
 from simulator.experiments.sweep_file import Sweep
@@ -53,9 +53,8 @@ def write_manifest(
         "runs": len(runs),
     }
     for name, text in ((MANIFEST, to_json(manifest)), (SCENARIO, dump_yaml(to_data(first)))):
-        unfinished = folder / f".{name}.{secrets.token_hex(4)}"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / name)
+        with whole_file(folder / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class StoredSweep:
         try:
             return pandas.read_parquet(file)
         except (ArrowException, OSError) as error:
-            raise InputError(Fault(f"cannot be read: {error}", file=str(file))) from error
+            raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
 
     @cached_property
     def notes(self) -> list[str]:
@@ -104,14 +103,30 @@ class StoredSweep:
             Where the plan or a results file cannot be read.
         """
         try:
-            plan = [
-                json.loads(line) for line in (self.folder / PLAN).read_text(encoding="utf-8").splitlines()
-            ]
+            return gathered(
+                [(", ".join(point.values()), result.get("notes", ())) for point, result in self.ended]
+            )
+        except (TypeError, AttributeError) as error:
+            raise self._unreadable(error) from error
+
+    @cached_property
+    def ended(self) -> list[tuple[Mapping[str, str], Mapping[str, Any]]]:
+        """Point and result of each run of the plan that has ended, in its order.
+
+        Raises
+        ------
+        InputError
+            Where the plan or a results file cannot be read.
+        """
+        try:
+            lines = (self.folder / PLAN).read_text(encoding="utf-8").splitlines()
             done = read_results(self.folder)
-            ended = [(run["point"], done[run["key"]]) for run in plan if run["key"] in done]
-            return gathered([(", ".join(point.values()), it.get("notes", ())) for point, it in ended])
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(Fault(f"cannot be read: {error}", file=str(self.folder / PLAN))) from error
+            return [(run["point"], done[run["key"]]) for run in map(json.loads, lines) if run["key"] in done]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> InputError:
+        return UnreadableFileError(Fault(f"cannot be read: {error}", file=str(self.folder / PLAN)))
 
 
 def load_sweep_folder(folder: Path) -> StoredSweep:

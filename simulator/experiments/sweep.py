@@ -10,10 +10,12 @@ from pathlib import Path
 
 from devices.errors import Fault, InputError
 from simulator.experiments.execution import InProcess, Outcome
+from simulator.experiments.folders import slug
 from simulator.experiments.stored_sweep import write_manifest
 from simulator.experiments.sweep_chunk import do_run, key_of
 from simulator.experiments.sweep_claims import charge
 from simulator.experiments.sweep_dispatch import Dispatch, overrides_of
+from simulator.experiments.sweep_faults import placed
 from simulator.experiments.sweep_file import Sweep
 from simulator.experiments.sweep_store import Planned, read_ended, read_results, write_plan, write_table
 from simulator.scenario.load import load, resolver
@@ -51,7 +53,7 @@ def plan(sweep: Sweep) -> list[Planned]:
         try:
             scenario = load(sweep.base, overrides_of(sweep, point))
         except InputError as error:
-            faults += error.faults
+            faults += [placed(sweep.document, sweep.overrides, fault) for fault in error.faults]
             continue
         for replication in range(sweep.replications):
             key = key_of(scenario, resolve, replication)
@@ -59,6 +61,11 @@ def plan(sweep: Sweep) -> list[Planned]:
     if faults:
         raise InputError(list(dict.fromkeys(faults)))
     return runs
+
+
+def folder_of(out: Path, sweep: Sweep) -> Path:
+    """Return the folder of a sweep below `out`."""
+    return out / f"{slug(sweep.name)}-sweep"
 
 
 def one(sweep: Sweep, run: Planned) -> Outcome:
@@ -76,6 +83,7 @@ def run_sweep(
     executor: Executor | None = None,
     command: Sequence[str] = (),
     progress: Callable[[Progress], None] = lambda progress: None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Path | None:
     """Do what has not been done of a shard of the plan, and write the table once all shards are done.
 
@@ -98,6 +106,8 @@ def run_sweep(
         What the user typed, for the manifest.
     progress
         Told whenever runs have ended.
+    waiting
+        Called once where the executor has no workers for a while.
 
     Returns
     -------
@@ -126,7 +136,7 @@ def run_sweep(
             per_s = (done - len(done_before)) / elapsed_s if elapsed_s > 0.0 else 0.0
             progress(Progress(done, len(mine), per_s))
 
-        dispatch = Dispatch(sweep, driver, ended)
+        dispatch = Dispatch(sweep, driver, ended, waiting)
         if executor is not None:
             dispatch.hand_out(left, executor)
         elif jobs == 1:

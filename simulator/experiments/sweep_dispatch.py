@@ -38,6 +38,9 @@ ATTEMPTS = 2
 ASK_S = 1.0
 """How often a cluster is asked how large it is, in s."""
 
+PATIENCE_S = 2.0
+"""How long a cluster may have no workers before that is said, in s."""
+
 
 def overrides_of(sweep: Sweep, point: Mapping[str, str]) -> tuple[str, ...]:
     """Return the ``PATH=VALUE`` texts of a point."""
@@ -66,6 +69,8 @@ class Dispatch:
     """The driver's folder, inside that of the sweep."""
     ended: Callable[[int], None]
     """Told how many runs have ended."""
+    waiting: Callable[[], None] = lambda: None
+    """Called once where the executor has no workers for `PATIENCE_S`."""
     _under_way: set[str] = field(default_factory=set)
     """Keys of what has been given and has not ended."""
 
@@ -85,10 +90,12 @@ class Dispatch:
         waiting, once_more = deque(left), deque[Planned]()
         pending: dict[Future[float | None], _Given] = {}
         self._under_way.clear()
-        size, ahead, asked_s = 1, 1, -math.inf
+        size, workers, ahead, asked_s = 1, 0, 1, -math.inf
+        idle_since_s: float | None = time.monotonic()  # None once it has been said
         while waiting or once_more or pending:
             if time.monotonic() - asked_s >= ASK_S:
-                ahead, asked_s = max(1, 2 * workers_of(executor)), time.monotonic()
+                workers, asked_s = workers_of(executor), time.monotonic()
+                ahead = max(1, 2 * workers)
             while (waiting or once_more) and len(pending) < ahead:
                 again = bool(once_more)
                 queue, number = (once_more, 1) if again else (waiting, min(size, len(waiting)))
@@ -96,7 +103,13 @@ class Dispatch:
                 self._under_way.update(run.key for run in runs)
                 chunk = self._chunk(runs)
                 pending[executor.submit(do, chunk)] = _Given(chunk.identity, runs, again)
-            for future in wait(pending, ASK_S, FIRST_COMPLETED).done:
+            done = wait(pending, ASK_S, FIRST_COMPLETED).done
+            if done or workers:
+                idle_since_s = idle_since_s and time.monotonic()
+            elif idle_since_s is not None and time.monotonic() - idle_since_s >= PATIENCE_S:
+                idle_since_s = None
+                self.waiting()
+            for future in done:
                 given = pending.pop(future)
                 took_s = self._received(future)
                 release(self.driver, given.chunk)

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from devices.document import Document, read_document
 from devices.errors import Fault, InputError
 from devices.quantity import Count, NonNegativeCount, number_and_unit
+from simulator.experiments.sweep_faults import faults_of_values, own_overrides
 from simulator.scenario.validation import validate
 
 MOST_RUNS = 10_000_000
@@ -55,15 +56,14 @@ class Span:
     log: bool = False
     """Even in the logarithm instead of in the value."""
     whole: bool = False
-    """Whole numbers only."""
+    """Whole numbers only: each stands for the values from it to the next one."""
 
     def at(self, share: float) -> str:
         """Return the value at a share from 0 to 1 of the way, as YAML text."""
-        if self.log:
-            value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
-        else:
-            value = self.low + share * (self.high - self.low)
-        number = str(round(value)) if self.whole else f"{value:.6g}"
+        high = self.high + 1.0 if self.whole else self.high
+        value = self.low * (high / self.low) ** share if self.log else self.low + share * (high - self.low)
+        # the last number is as likely as the others, and is not passed where the share is 1 or is rounded to it
+        number = f"{min(math.floor(value), self.high):.0f}" if self.whole else f"{value:.6g}"
         return f"{number} {self.unit}".strip()
 
 
@@ -83,6 +83,8 @@ class Sweep:
     """Paths that vary."""
     points: Sequence[Mapping[str, str]] = field(repr=False)
     """YAML text by path, per point, in the order of the design."""
+    document: Document = field(repr=False, compare=False)
+    """What was written, with the place of each part."""
 
 
 def is_sweep(path: Path) -> bool:
@@ -108,28 +110,32 @@ def load_sweep(
     Raises
     ------
     InputError
-        With every fault of the file; those of the scenarios that it makes are found when they are loaded.
+        With every fault of the file; where it has any, also those of each of its values taken alone. Without, the
+        faults of the scenarios that it makes are found when they are loaded.
     """
     document = read_document(source) if isinstance(source, Path) else Document(MAPPING, plain(source), {})
     data = document.data if isinstance(document.data, dict) else {}
     head_data = {key: value for key, value in data.items() if key != "axes"}
-    whole = document.replaced((), head_data, document.name) if data else document
-    head, faults = validate(Head, whole)
+    head, faults = validate(Head, replace(document, data=head_data) if data else document)
     faults = [*faults]
     axes = _axes(document, data.get("axes"), faults)
     if isinstance(head, Head):
         faults += _misfits(document, head, axes)
-    if faults:
-        raise InputError(faults)
-    assert isinstance(head, Head)
     folder, where = (
         (source.parent, "beside the sweep file")
         if isinstance(source, Path)
         else (Path(), "in the working directory")
     )
-    base = folder / head.base
-    if not base.is_file():
-        raise InputError(document.fault(("base",), f"there is no file {head.base!r} {where}"))
+    written = data.get("base")
+    base = folder / written if isinstance(written, str) else folder
+    if isinstance(written, str) and not base.is_file():
+        faults.append(document.fault(("base",), f"there is no file {written!r} {where}"))
+    if faults:
+        if base.is_file():
+            lists = {path: axis for path, axis in axes.items() if not isinstance(axis, Span)}
+            faults += faults_of_values(document, base, lists, (*own_overrides(document), *overrides))
+        raise InputError(sorted(dict.fromkeys(faults), key=lambda fault: (fault.line, fault.column)))
+    assert isinstance(head, Head)
     points = _points(head, axes)
     return Sweep(
         head.name,
@@ -138,6 +144,7 @@ def load_sweep(
         replications or head.replications,
         tuple(axes),
         points,
+        document,
     )
 
 
@@ -219,6 +226,8 @@ def _span(
             wrong.append(f"low ({ends[0]:g}) is not below high ({ends[1]:g})")
         if scale == "log" and ends[0] <= 0.0:
             wrong.append(f"low is {ends[0]:g}; a logarithmic scale needs values above 0")
+        if whole is True and not (ends[0].is_integer() and ends[1].is_integer()):
+            wrong.append(f"low and high are {ends[0]:g} and {ends[1]:g}; whole: true needs whole numbers")
     if wrong:
         faults += [document.fault(place, message) for message in wrong]
         return None

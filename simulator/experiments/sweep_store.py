@@ -5,7 +5,8 @@ process appends to a results file of its own, one line per run that has ended, w
 cut short does not count. A key tells all that a run depends on, so that whatever has been done once need not be done
 again.
 
-``results.parquet`` has a row per run in the order of the plan, and nothing that depends on who ran it or when.
+``results.parquet`` has a row per run in the order of the plan, and nothing that depends on who ran it or when. It is
+always that of the plan beside it: one of another plan is deleted before a new plan is written.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from filecmp import cmp
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
 from simulator.experiments.comparison import flatten
+from simulator.experiments.folders import whole_file
 
 PLAN = "plan.jsonl"
 RESULTS = "results.parquet"
@@ -88,17 +91,16 @@ def _writer(folder: Path, pid: int) -> Writer:
 
 
 def write_plan(folder: Path, plan: Iterable[Planned]) -> None:
-    """Write the plan, whole or not at all.
+    """Write the plan, whole or not at all; the table of another plan goes before.
 
     Raises
     ------
     InputError
         Where the folder cannot be written to.
     """
-    unfinished = folder / f".{PLAN}.{secrets.token_hex(4)}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as file:
+    file = folder / PLAN
+    with whole_file(file) as unfinished:
+        with unfinished.open("w", encoding="utf-8") as lines:
             for run in plan:
                 line = {
                     "number": run.number,
@@ -106,10 +108,9 @@ def write_plan(folder: Path, plan: Iterable[Planned]) -> None:
                     "replication": run.replication,
                     "key": run.key,
                 }
-                file.write(json.dumps(line, separators=(",", ":")) + "\n")
-        unfinished.replace(folder / PLAN)
-    except OSError as error:
-        raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(folder / PLAN))) from error
+                lines.write(json.dumps(line, separators=(",", ":")) + "\n")
+        if not (file.is_file() and cmp(file, unfinished, shallow=False)):
+            (folder / RESULTS).unlink(missing_ok=True)
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -164,11 +165,10 @@ def write_table(
     for name in dict.fromkeys(name for figures in flat for name in figures):
         values = [figures.get(name) for figures in flat]
         columns[name] = [None if value is None else float(value) for value in values]
-    unfinished = folder / f".{RESULTS}.{secrets.token_hex(4)}"
     types = {"status": pyarrow.string(), "failure": pyarrow.string(), "replication": pyarrow.int64()}
     table = pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
-    parquet.write_table(table, unfinished)
-    unfinished.replace(folder / RESULTS)
+    with whole_file(folder / RESULTS) as unfinished:
+        parquet.write_table(table, unfinished)
     return folder / RESULTS
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from simulator.commands.listing import METRICS
+from simulator.metrics.catalogue import described
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Latency": ("ttft_s", "tpot_s", "e2e_s"),
@@ -28,19 +27,6 @@ OTHER: Final = "Other"
 
 SURROGATE: Final = "quality_surrogate"
 """Part of the paths of what is no measurement and no simulation."""
-
-_NAMES_FOLLOW = ("storage", "devices", "hit_rate", "loaded_tokens")
-"""Parts after which a name of the scenario's stands: it tells no unit."""
-
-_UNITS = (
-    ("_per_s", "1/s"), ("_bytes", "B"), ("_kbps", "kbit/s"), ("_j", "J"), ("_s", "s"), ("_share", "share"),
-    ("hit_rate", "share"), ("visible_dependencies", "share"),
-)  # fmt: skip
-
-_WORDS = {
-    "ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "qoe": "QoE", "sr": "SR", "gpu": "GPU", "ar": "AR", "kv": "KV",
-    "kbps": "", "wlan": "WLAN",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +51,11 @@ class Figure:
 
 def figures(paths: Sequence[str]) -> list[Figure]:
     """Return the figures of these paths, service by service, in the order of `GROUPS`."""
-    services = list(dict.fromkeys(service for service, _ in map(_split, paths) if service))
+    services = list(dict.fromkeys(it.service for it in map(described, paths) if it.service))
     firsts = [*(first for several in GROUPS.values() for first in several)]
 
     def place(it: Figure) -> tuple[int, int]:
-        first = _split(it.path)[1].partition(".")[0]
+        first = described(it.path).inner.partition(".")[0]
         return (
             services.index(it.service) if it.service else len(services),
             firsts.index(first) if first in firsts else len(firsts),
@@ -79,49 +65,9 @@ def figures(paths: Sequence[str]) -> list[Figure]:
 
 
 def _figure(path: str, several: bool) -> Figure:
-    service, inner = _split(path)
-    parts = inner.split(".")
+    it = described(path)
+    parts = it.inner.split(".")
     group = next((name for name, firsts in GROUPS.items() if parts[0] in firsts), OTHER)
-    if service and several:
-        group = f"{service} · {group}"
-    return Figure(path, _title(parts), service, group, _unit(parts), _definition(inner), SURROGATE in parts)
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Return the service of a path, and what follows it."""
-    if not path.startswith("services."):
-        return "", path
-    _, service, inner = path.split(".", 2)
-    return service, inner
-
-
-def _unit(parts: Sequence[str]) -> str:
-    known = [part for before, part in zip(("", *parts), parts, strict=False) if before not in _NAMES_FOLLOW]
-    for part in reversed(known):
-        for ending, unit in _UNITS:
-            if part.endswith(ending):
-                return unit
-    return ""
-
-
-def _title(parts: Sequence[str]) -> str:
-    texts = []
-    for before, part in zip(("", *parts), parts, strict=False):
-        if before in _NAMES_FOLLOW:
-            texts.append(part)
-            continue
-        bare = re.sub(r"_(s|j|bytes|share)$", "", part) if not part.endswith("_per_s") else part
-        words = [_WORDS.get(word, word) for word in bare.removesuffix("_per_s").split("_")]
-        texts.append(" ".join(filter(None, words)))
-    return " ".join(texts)
-
-
-def _definition(inner: str) -> str:
-    """Return the definition under the longest name that the path begins with."""
-    best, text = 0, ""
-    for name, _, definition in METRICS:
-        pattern = re.escape(name).replace("TIER", r"[^.]+").replace("NAME", r"[^.]+")
-        match = re.match(rf"{pattern}(?=\.|$)", inner)
-        if match and match.end() > best:
-            best, text = match.end(), definition
-    return text
+    if it.service and several:
+        group = f"{it.service} · {group}"
+    return Figure(path, it.title, it.service, group, it.unit, it.definition, SURROGATE in parts)

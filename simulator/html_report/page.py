@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import secrets
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -16,8 +15,8 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from devices.errors import Fault, InputError
 from simulator import __version__
+from simulator.experiments.folders import whole_file
 from simulator.html_report.found import sections
 from simulator.html_report.section import Section
 from simulator.html_report.tables import PAGE_ROWS
@@ -39,19 +38,10 @@ def write_report(folder: Path, output: Path) -> None:
     InputError
         Where the folder holds no study or one that cannot be read, or the file cannot be written.
     """
-    if output.is_dir():
-        raise InputError(Fault("is a folder, not a file to write", file=str(output)))
     text = page(folder.resolve().name, sections(folder))
-    unfinished = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(output) as unfinished:
         # half a surrogate pair, which JSON can hold, is no character
         unfinished.write_bytes(text.encode("utf-8", "replace"))
-        unfinished.replace(output)
-    except OSError as error:
-        raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(output))) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def page(title: str, studies: Sequence[Section]) -> str:

@@ -11,7 +11,7 @@ from devices.errors import Fault, InputError
 from simulator.experiments.run_store import MANIFEST, SCENARIO, stored_scenario
 from simulator.experiments.statistics import Estimate, over_replications
 from simulator.experiments.stored_sweep import load_sweep_folder
-from simulator.experiments.sweep_store import RESULTS, read_results
+from simulator.experiments.sweep_store import RESULTS
 from simulator.html_report.evidence import evidence
 from simulator.html_report.explorer import explorer, titles
 from simulator.html_report.figures import SURROGATE
@@ -48,8 +48,7 @@ def section_of_sweep(folder: Path, name: str) -> Section:
         if any(SURROGATE in column for column in frame.columns):
             notes.append(f"quality: {WHAT}. {CAVEAT}")
     else:
-        with reading(folder):
-            done = len(read_results(folder))
+        done = len(sweep.ended)
         status = "unfinished"
         notes.insert(
             0, f"has runs left to do: {number(done)} of {number(sweep.manifest.get('runs'))} are done"

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-BAR = 24
-"""Characters of the bar on a terminal."""
+from simulator.experiments.progress_bar import TerminalLine, said
 
 INTERVAL_S = 0.1
 """The line is redrawn no more often; its last state always is."""
@@ -57,7 +56,7 @@ def _drawer() -> _Draw | None:
     shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None and getattr(shell, "kernel", None) is not None:
         return _in_jupyter()
-    return _on_terminal() if sys.stderr.isatty() else None
+    return TerminalLine().draw if sys.stderr.isatty() else None
 
 
 def _in_jupyter() -> _Draw:
@@ -68,30 +67,10 @@ def _in_jupyter() -> _Draw:
     def draw(done: int, total: int | None, text: str, last: bool) -> None:
         nonlocal handle
         bar = "" if total is None else f'<progress value="{done}" max="{max(total, 1)}"></progress> '
-        line = ipython.HTML(f"<div>{bar}{html.escape(_said(done, total, text))}</div>")
+        line = ipython.HTML(f"<div>{bar}{html.escape(said(done, total, text))}</div>")
         if handle is None:
             handle = ipython.display(line, display_id=True)
         else:
             handle.update(line)
 
     return draw
-
-
-def _on_terminal() -> _Draw:
-    """Return what draws into one line of stderr."""
-    width = 0
-
-    def draw(done: int, total: int | None, text: str, last: bool) -> None:
-        nonlocal width
-        full = 0 if total is None else BAR * done // max(total, 1)
-        bar = "" if total is None else f"[{'#' * full}{'.' * (BAR - full)}] "
-        line = f"{bar}{_said(done, total, text)}"
-        end = "\n" if last else ""
-        print(f"\r{line.ljust(width)}", end=end, file=sys.stderr, flush=True)
-        width = len(line)
-
-    return draw
-
-
-def _said(done: int, total: int | None, text: str) -> str:
-    return f"{done:,}{'' if total is None else f'/{total:,}'} {text}".rstrip()

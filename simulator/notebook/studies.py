@@ -15,9 +15,9 @@ from simulator.experiments.capacity import capacity as search
 from simulator.experiments.compare import as_yaml
 from simulator.experiments.compare import compare as run_comparison
 from simulator.experiments.execution import worker_pool
-from simulator.experiments.folders import slug
+from simulator.experiments.progress_bar import rate_of
 from simulator.experiments.stored_sweep import load_sweep_folder
-from simulator.experiments.sweep import Progress, plan, run_sweep
+from simulator.experiments.sweep import folder_of, plan, run_sweep
 from simulator.experiments.sweep_file import load_sweep
 from simulator.experiments.sweep_store import forget_results
 from simulator.notebook.folders import result_folder
@@ -117,14 +117,14 @@ def sweep(
         named = {"base": str(find_scenario(source["base"]))} if isinstance(source.get("base"), str) else {}
         it = load_sweep({**source, **named}, texts_of(overrides), replications)
     else:
-        it = load_sweep(find_scenario(str(source)), texts_of(overrides), replications)
+        it = load_sweep(find_scenario(str(source), sweep=True), texts_of(overrides), replications)
     runs = plan(it)
-    folder = Path(out) / f"{slug(it.name)}-sweep"
+    folder = folder_of(Path(out), it)
     if fresh:
         forget_results(folder)
     with shown_progress(len(runs), progress) as show:
         run_sweep(
-            it, runs, folder, jobs=jobs, executor=executor, progress=lambda now: show(now.done, _rate(now))
+            it, runs, folder, jobs=jobs, executor=executor, progress=lambda now: show(now.done, rate_of(now))
         )
     return SweepResult(load_sweep_folder(folder))
 
@@ -217,8 +217,3 @@ def _check(vary: Mapping[str, Sequence[object]], **counts: int) -> None:
     ]
     if faults:
         raise InputError(faults)
-
-
-def _rate(now: Progress) -> str:
-    left = "" if now.left_s is None else f", {now.left_s:,.0f} s left"
-    return f"runs, {now.per_s:,.1f}/s{left}"

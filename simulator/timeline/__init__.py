@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from devices.errors import Fault, InputError
+from simulator.experiments.folders import whole_file
 from simulator.experiments.run_store import MANIFEST, StoredRun, load_run
 from simulator.timeline.trace_events import Trace
 
@@ -37,28 +33,10 @@ def write_timeline(folder: Path, output: Path) -> None:
     if scenario.llm_services and not scenario.record_intervals:
         message = "is false, so that the run has not kept what a timeline shows; needed: true, and a new run"
         raise InputError(Fault(message, "record_intervals", str(run.folder)))
-    try:
-        with _whole_file(output) as file:
-            trace = Trace(file, _other_data(run))
-            _fill(trace, run)
-            trace.close()
-    except OSError as error:
-        raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(output))) from error
-
-
-@contextmanager
-def _whole_file(final: Path) -> Iterator[TextIO]:
-    """Give a file to write into that becomes `final` when the block ends well; else nothing is left of it."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = final.with_name(f".{final.name}.unfinished-{secrets.token_hex(4)}")
-    with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-        try:
-            yield file
-            file.close()
-            os.replace(unfinished, final)
-        except BaseException:
-            unfinished.unlink()
-            raise
+    with whole_file(output) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
+        trace = Trace(file, _other_data(run))
+        _fill(trace, run)
+        trace.close()
 
 
 def _fill(trace: Trace, run: StoredRun) -> None:

@@ -101,7 +101,8 @@ def plot(
     Raises
     ------
     InputError
-        For an unknown kind or ending, a folder that holds no run, or runs that lack what the plot needs.
+        For an unknown kind or ending, a folder that holds no run, runs that lack what the plot needs, or a file that
+        cannot be written.
         Nothing is written then.
     """
     faults = []
@@ -139,6 +140,5 @@ def plot(
 
     figure = draw(folder, kind, service, session, window_s, request, x, y)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
         save(figure, output)
     return figure

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,6 +16,14 @@ from simulator.viz.style import Look
 
 BAND = {"alpha": 0.18, "linewidth": 0.0}
 """How a band is filled."""
+
+ERROR_BAR: Final[Any] = MappingProxyType(
+    {"ecolor": "#333333", "elinewidth": 1.0, "capsize": 2.5, "fmt": "none"}
+)
+"""How the interval of a bar is drawn."""
+
+INTERVALS = "95 % interval over replications"
+"""What the legend calls what `estimates` gives."""
 
 
 def estimates(frame: pd.DataFrame, by: Sequence[str], figure: str) -> pd.DataFrame:
@@ -67,6 +77,11 @@ def line_key(label: str, look: Look, *, marker: bool = True) -> Line2D:
         [], [], color=look.colour, linestyle=look.dash, marker=look.marker if marker else "",
         markeredgecolor="white", label=label,
     )  # fmt: skip
+
+
+def bar_key() -> Line2D:
+    """Return the entry of a legend that stands for the intervals of bars."""
+    return Line2D([], [], color="#333333", marker="|", linewidth=1.0, label=INTERVALS)
 
 
 def band_key(label: str) -> Patch:

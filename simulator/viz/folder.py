@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from simulator.experiments.statistics import over_replications
 from simulator.viz import graph_folder
 from simulator.viz.goodput import goodput_of
 from simulator.viz.llm_folder import LLM_FIGURES
@@ -57,12 +58,15 @@ def draw(
 
 
 def _energy_bars(study: Study) -> Figure:
-    return energy_bars(
-        {
-            label: {
-                device: float(np.mean([run.summary["energy_j"]["devices"][device] for run in runs]))
-                for device in runs[0].summary["energy_j"]["devices"]
-            }
-            for label, runs in study.variants.items()
+    energy_j = {
+        label: {
+            device: float(np.mean([run.summary["energy_j"]["devices"][device] for run in runs]))
+            for device in runs[0].summary["energy_j"]["devices"]
         }
-    )
+        for label, runs in study.variants.items()
+    }
+    totals = {
+        label: over_replications([run.summary["energy_j"]["total"] for run in runs])
+        for label, runs in study.variants.items()
+    }
+    return energy_bars(energy_j, {label: it.half_width for label, it in totals.items()})

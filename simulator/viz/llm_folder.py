@@ -17,6 +17,7 @@ from simulator.experiments.statistics import over_replications
 from simulator.metrics.summary import COMPLETED, LATENCIES
 from simulator.scenario.spec import Scenario
 from simulator.serving.memory import kv_capacity_blocks
+from simulator.viz.bands import estimates
 from simulator.viz.latency import STATISTICS, latency_bars, latency_cdf
 from simulator.viz.load import queue_and_kv
 from simulator.viz.resources import tier_traffic
@@ -164,7 +165,9 @@ def _tier_traffic(study: Study) -> Figure:
                         "hit_rate": np.nan if rate is None else rate,
                     }
                 )
-    return tier_traffic(pd.DataFrame(rows).groupby(["variant", "tier"], sort=False, as_index=False).mean())
+    frame, by = pd.DataFrame(rows), ["variant", "tier"]
+    columns = [estimates(frame, by, str(name)).set_index(by) for name in frame if name not in by]
+    return tier_traffic(pd.concat(columns, axis=1).reset_index())
 
 
 LLM_FIGURES: Final[Mapping[str, Callable[[Study], Figure]]] = MappingProxyType(

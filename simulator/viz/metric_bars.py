@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from devices.errors import Fault, InputError
 from devices.sourced import unknown_name
 from simulator.experiments.comparison import flatten
-from simulator.viz.bands import estimates
+from simulator.metrics.catalogue import described
+from simulator.viz.bands import ERROR_BAR, bar_key, estimates
 from simulator.viz.runs import Study
 from simulator.viz.style import GREY, legend, looks, panels, rounded, styled, wrapped
 
@@ -57,9 +58,11 @@ def find_figure(figures: Iterable[str], asked: str | None, folder: Path) -> str:
     return names[0]
 
 
-def figure_label(figure: str) -> str:
-    """Return a figure's path as a label."""
-    return figure.removeprefix("services.")
+def figure_label(figure: str, figures: Iterable[str]) -> str:
+    """Return what a figure is called on an axis: with its service where `figures` are of several."""
+    it = described(figure)
+    services = {described(name).service for name in figures} - {""}
+    return f"{it.service}: {it.label}" if it.service and len(services) > 1 else it.label
 
 
 def metric_bars_of(study: Study, y: str | None) -> Figure:
@@ -67,11 +70,12 @@ def metric_bars_of(study: Study, y: str | None) -> Figure:
     rows = [
         {"label": label, **flatten(run.summary)} for label, runs in study.variants.items() for run in runs
     ]
-    figure = find_figure([name for name in rows[0] if name != "label"], y, study.folder)
+    figures = [name for name in rows[0] if name != "label"]
+    figure = find_figure(figures, y, study.folder)
     frame = pd.DataFrame(
         [{"label": row["label"], "value": row.get(figure)} for row in rows], columns=["label", "value"]
     )
-    return metric_bars(estimates(frame, ["label"], "value"), figure_label(figure))
+    return metric_bars(estimates(frame, ["label"], "value"), figure_label(figure, figures))
 
 
 @styled
@@ -102,9 +106,7 @@ def metric_bars(frame: pd.DataFrame, label: str) -> Figure:
                 value,
                 place,
                 xerr=[[value - low], [high - value]],
-                ecolor="#333333",
-                elinewidth=1.0,
-                capsize=2.5,
+                **ERROR_BAR,
             )
         axes.annotate(
             rounded(value).replace("-", "−"), (value if math.isnan(high) else max(value, high), place), (4, 0),
@@ -125,11 +127,7 @@ def metric_bars(frame: pd.DataFrame, label: str) -> Figure:
             )
         )
     if frame["value_low"].notna().any():
-        keys.append(
-            Line2D(
-                [], [], color="#333333", marker="|", linewidth=1.0, label="95 % interval over replications"
-            )
-        )
+        keys.append(bar_key())
     axes.set_yticks(places, [wrapped(str(name)) for name in frame["label"]])
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.14)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from simulator.viz.bands import ERROR_BAR, bar_key
 from simulator.viz.style import legend, looks, panels, scaled, sequence, styled, wrapped
 
 
@@ -21,6 +23,7 @@ def tier_traffic(frame: pd.DataFrame) -> Figure:
     frame
         One row per variant and tier: ``variant``, ``tier``, ``read_bytes``, ``written_bytes``, ``hit_rate``
         (share of prompt tokens, 0 to 1); NaN where a tier has no such figure (bytes of the cache on the GPU).
+        Each with ``..._low`` and ``..._high``, the ends of its interval; NaN where there is none.
     """
     styles = looks(frame["variant"])
     largest = float(np.nanmax(frame[["read_bytes", "written_bytes"]].to_numpy(dtype=float), initial=0.0))
@@ -36,12 +39,15 @@ def tier_traffic(frame: pd.DataFrame) -> Figure:
         tiers = list(dict.fromkeys(known["tier"]))
         slot = 0.8 / len(styles)
         for i, (variant, look) in enumerate(styles.items()):
-            values = known[known["variant"] == variant].set_index("tier")[column].reindex(tiers)
+            rows = known[known["variant"] == variant].set_index("tier").reindex(tiers)
+            values = rows[column].to_numpy(dtype=float) * factor
             x = np.arange(len(tiers)) + (i - (len(styles) - 1) / 2) * slot
             axes.bar(
-                x, values.to_numpy(dtype=float) * factor, slot * 0.92,
-                color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.0,
+                x, values, slot * 0.92, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.0
             )  # fmt: skip
+            ends = rows[[f"{column}_low", f"{column}_high"]].to_numpy(dtype=float).T * factor
+            if np.isfinite(ends).any():
+                axes.errorbar(x, values, yerr=abs(ends - values), **ERROR_BAR)
         slanted = sum(len(tier) for tier in tiers) > 30
         axes.set_xticks(range(len(tiers)), tiers)
         if slanted:
@@ -53,18 +59,25 @@ def tier_traffic(frame: pd.DataFrame) -> Figure:
     shared = max(row[0].get_ylim()[1], row[1].get_ylim()[1])
     row[0].set_ylim(0.0, shared)  # the same scale: reads and writes are to be compared
     row[1].set_ylim(0.0, shared)
-    legend(figure, [look.swatch(variant) for variant, look in styles.items()])
+    keys: list[Artist] = [look.swatch(variant) for variant, look in styles.items()]
+    if frame.filter(regex="_low$").notna().any(axis=None):
+        keys.append(bar_key())
+    legend(figure, keys)
     return figure
 
 
 @styled
-def energy_bars(energy_j: Mapping[str, Mapping[str, float]]) -> Figure:
+def energy_bars(
+    energy_j: Mapping[str, Mapping[str, float]], half_widths_j: Mapping[str, float | None] | None = None
+) -> Figure:
     """Draw the energy of each variant, stacked by device, with its total.
 
     Parameters
     ----------
     energy_j
         Variant -> device -> energy in J.
+    half_widths_j
+        Variant -> half of the width of the total's interval in J, None where there is none; None: no intervals.
     """
     devices = list(dict.fromkeys(device for parts in energy_j.values() for device in parts))
     totals = {variant: sum(parts.values()) for variant, parts in energy_j.items()}
@@ -79,15 +92,26 @@ def energy_bars(energy_j: Mapping[str, Mapping[str, float]]) -> Figure:
         widths = np.array([parts.get(device, 0.0) / divisor for parts in energy_j.values()])
         axes.barh(places, widths, 0.66, left, color=shade, edgecolor="white", linewidth=0.5)
         left += widths
-    for place, total in zip(places, totals.values(), strict=True):
+    half_widths = [(half_widths_j or {}).get(variant) for variant in energy_j]
+    ends = [
+        (total + (half or 0.0)) / divisor for total, half in zip(totals.values(), half_widths, strict=True)
+    ]
+    for place, total, half, end in zip(places, totals.values(), half_widths, ends, strict=True):
+        if half is not None:
+            axes.errorbar(total / divisor, place, xerr=half / divisor, **ERROR_BAR)
         axes.annotate(
-            f"{total / divisor:.3g} {unit}", (total / divisor, place), (4, 0),
+            f"{total / divisor:.3g} {unit}", (end, place), (4, 0),
             textcoords="offset points", va="center", fontsize=8.0,
         )  # fmt: skip
     axes.set_yticks(places, names)
     axes.set_ylim(len(energy_j) - 0.5, -0.5)
-    axes.set_xlim(0.0, max(1.16 * float(left.max(initial=0.0)), 1e-9))
+    axes.set_xlim(0.0, max(1.16 * max(ends, default=0.0), 1e-9))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"Energy ({unit})")
-    legend(figure, [Patch(color=shade, label=device) for device, shade in zip(devices, shades, strict=True)])
+    keys: list[Artist] = [
+        Patch(color=shade, label=device) for device, shade in zip(devices, shades, strict=True)
+    ]
+    if any(half is not None for half in half_widths):
+        keys.append(bar_key())
+    legend(figure, keys)
     return figure

@@ -24,6 +24,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
+from simulator.experiments.folders import whole_file
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -174,7 +176,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     given: dict[str, Look] = {}
     for name in order:
         known = policy[name]
-        if name == known:
+        if name in KNOWN:
             given[name] = KNOWN[name]
             continue
         number = used[known] = used.get(known, -1) + 1
@@ -292,7 +294,14 @@ def scaled(largest: float, unit: str) -> tuple[float, str]:
 
 @styled
 def save(figure: Figure, output: Path) -> None:
-    """Write a figure; the ending of `output` says which format. Equal figures give equal bytes."""
+    """Write a figure, whole or not at all; the ending of `output` says which format. Equal figures give equal bytes.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be written.
+    """
     kind = output.suffix[1:].lower()
     nameless: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    figure.savefig(output, format=kind, metadata=nameless.get(kind, {"Software": None}))
+    with whole_file(output) as unfinished:
+        figure.savefig(unfinished, format=kind, metadata=nameless.get(kind, {"Software": None}))

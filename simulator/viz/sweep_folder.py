@@ -25,12 +25,12 @@ MOST_LINES = 12
 
 
 def _lines(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
-    runs, figure = _runs(sweep, y)
+    runs, figure, label = _runs(sweep, y)
     path = _axis_path(sweep, runs, x)
     axis = axis_of(path, runs[path].tolist())
     runs = runs.assign(x=axis.places(runs[path].tolist()))
     others = [name for name in sweep.axes if name != path]
-    runs["line"] = [_label(others, values) for values in runs[others].itertuples(index=False)]
+    runs["line"] = [_label(others, values) or label for values in runs[others].itertuples(index=False)]
     count = runs["line"].nunique()
     if count > MOST_LINES:
         raise _fault(
@@ -41,16 +41,16 @@ def _lines(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
     return sweep_lines(
         estimates(runs, ["line", "x"], figure).rename(columns=lambda name: str(name).replace(figure, "y", 1)),
         axis,
-        figure_label(figure),
+        label,
     )
 
 
 def _effects(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
-    runs, figure = _runs(sweep, y)
+    runs, figure, label = _runs(sweep, y)
     chosen = sweep.axes if x is None else (_axis_path(sweep, runs, x),)
     axes = [axis_of(path, runs[path].tolist()) for path in chosen]
     places = {axis.path: axis.places(runs[axis.path].tolist()) for axis in axes}
-    return sweep_effects(pd.DataFrame(places), runs[figure].astype(float), axes, figure_label(figure))
+    return sweep_effects(pd.DataFrame(places), runs[figure].astype(float), axes, label)
 
 
 SWEEP_FIGURES: Final[Mapping[str, Callable[[StoredSweep, str | None, str | None], Figure]]] = (
@@ -104,8 +104,8 @@ def axis_of(path: str, values: Sequence[object]) -> Axis:
     return Axis(path, "", {name: float(place) for place, name in enumerate(names)}, named=True)
 
 
-def _runs(sweep: StoredSweep, y: str | None) -> tuple[pd.DataFrame, str]:
-    """Return the runs that have the figure, and the figure's column."""
+def _runs(sweep: StoredSweep, y: str | None) -> tuple[pd.DataFrame, str, str]:
+    """Return the runs that have the figure, the figure's column, and what an axis calls it."""
     frame = sweep.frame
     figures = [
         name for name in map(str, frame) if name not in (*sweep.axes, "replication", "status", "failure")
@@ -114,7 +114,7 @@ def _runs(sweep: StoredSweep, y: str | None) -> tuple[pd.DataFrame, str]:
     runs = frame[frame[figure].notna()].reset_index(drop=True)
     if runs.empty:
         raise _fault(sweep, f"no run has {figure}")
-    return runs, figure
+    return runs, figure, figure_label(figure, figures)
 
 
 def _axis_path(sweep: StoredSweep, runs: pd.DataFrame, x: str | None) -> str:

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from simulator.viz.bands import BAND, band_key, line_key, line_with_band
+from simulator.viz.bands import BAND, INTERVALS, band_key, line_key, line_with_band
 from simulator.viz.speedup import by_factors
 from simulator.viz.style import COLOURS, GREY, legend, log_axis, looks, panels, styled, ticks_at, wide_spread
 
@@ -87,7 +87,7 @@ def sweep_lines(frame: pd.DataFrame, axis: Axis, label: str) -> Figure:
     axes.set_ylabel(label)
     keys: list[Artist] = [line_key(line, look) for line, look in styles.items()] if len(styles) > 1 else []
     if frame["y_low"].notna().any():
-        keys.append(band_key("95 % interval over replications"))
+        keys.append(band_key(INTERVALS))
     legend(figure, keys)
     return figure
 

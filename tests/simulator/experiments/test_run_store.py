@@ -12,7 +12,7 @@ import pytest
 
 from devices.errors import InputError
 from simulator.experiments.compare import compare
-from simulator.experiments.folders import is_leftover, slug, whole_folder
+from simulator.experiments.folders import is_leftover, slug, whole_file, whole_folder
 from simulator.experiments.identity import identify
 from simulator.experiments.run_store import (
     Effort,
@@ -209,3 +209,25 @@ def test_a_slug_is_a_file_name() -> None:
     assert slug("cake, 32 Gbit/s") == "cake-32-Gbit-s"
     assert slug("../..") == "run"
     assert len(slug("x" * 500)) <= 80
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "new" / "file"
+    with pytest.raises(RuntimeError), whole_file(file) as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    for text in ("first", "second"):
+        with whole_file(file) as unfinished:
+            unfinished.write_text(text)
+    with pytest.raises(InputError, match="file: cannot be written"), whole_file(file):
+        raise OSError(28, "No space left on device")
+    assert [it.read_text() for it in file.parent.iterdir()] == ["second"]
+
+
+def test_nothing_is_written_below_a_folder_that_has_been_given_up(tmp_path):
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "all") as given_up:
+        raise RuntimeError
+    with pytest.raises(InputError, match="is there no more"), whole_folder(given_up / "run"):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import json
+import math
 import os
 import pickle
 import signal
@@ -15,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -24,13 +26,15 @@ from devices.errors import Fault, InputError, SimulatorError
 from simulator.cli import main
 from simulator.commands.scenarios import SHIPPED
 from simulator.experiments import sweep_chunk as working
+from simulator.experiments import sweep_dispatch
 from simulator.experiments.comparison import flatten
 from simulator.experiments.execution import InProcess
+from simulator.experiments.stored_sweep import load_sweep_folder
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_chunk import Chunk
 from simulator.experiments.sweep_claims import charge, claim, release
 from simulator.experiments.sweep_dispatch import overrides_of
-from simulator.experiments.sweep_file import Sweep, load_sweep
+from simulator.experiments.sweep_file import Span, Sweep, load_sweep
 from simulator.experiments.sweep_store import Planned, Writer, read_results
 
 LOADING, BANDWIDTH = "services.chat.policies.kv_loading", "devices.disk.bandwidth"
@@ -193,8 +197,13 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path, capsys):
     path = write(tmp_path, replications=3)
     assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--dry-run", "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"points": 6, "replications": 3, "runs": 18, "done": 0}
+    said = json.loads(captured.out)
+    assert said["left_s"] == pytest.approx(18 * said["run_s"])
+    del said["left_s"], said["run_s"]  # no two runs take the same time
+    assert said == {"points": 6, "replications": 3, "runs": 18, "done": 0}
     assert "s left" in captured.err
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--dry-run", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
     assert not (tmp_path / "out").exists()
 
 
@@ -544,3 +553,161 @@ def test_a_row_holds_the_figures_of_the_run_alone(tmp_path, capsys):
     assert {name: row[name] for name, value in alone.items() if value is not None} == {
         name: value for name, value in alone.items() if value is not None
     }
+
+
+YAML = f"""\
+version: 1
+name: faults
+base: {SHIPPED / "cake" / "single.yaml"}
+set:
+  - seed=1
+  - devices.disk.bandwidth=7 furlongs
+axes:
+  services.chat.policies.kv_loading: [cake, caek]
+  services.chat.policies.kv_laoding: [cake]
+"""
+
+
+def faults_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(arguments) == 2
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("head", ["", "sampels: 3\n"])
+@pytest.mark.parametrize("command", ["sweep", "validate"])
+def test_every_fault_has_its_place_in_the_sweep_file(tmp_path, capsys, head, command):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(YAML + head)
+    options = ["--shard", "3/2", "--out", str(tmp_path / "out")] if command == "sweep" else []
+    found = faults_of([command, str(path), *options], capsys)
+
+    def one(place: str, *parts: str) -> None:
+        [line] = [it for it in found if it.startswith(f"{place}: ")]
+        assert all(part in line for part in parts)
+
+    one(f"{path}:6:5", "set.1", "furlongs")
+    one(f"{path}:8:38", "axes.services.chat.policies.kv_loading", "nearest: cake")
+    one(
+        f"{path}:9:38", "axes.services.chat.policies.kv_laoding", "nearest: services.chat.policies.kv_loading"
+    )
+    if head:
+        one(f"{path}:10:1", "sampels")
+    if options:
+        one("--shard", "is not of the form")
+    assert len(found) == 3 + bool(head) + bool(options)
+
+
+def test_faults_of_what_was_typed_are_said_of_that(tmp_path, capsys):
+    arguments = ["sweep", str(write(tmp_path)), "--set", "services.chat.policies.scheduling=fcsf"]
+    assert all(line.startswith("--set: ") for line in faults_of(arguments, capsys))
+
+
+def test_faults_of_a_mapping_name_the_axis():
+    base = str(SHIPPED / "cake" / "single.yaml")
+    data = {"version": 1, "name": "test", "base": base, "axes": {LOADING: ["caek"]}}
+    with pytest.raises(InputError) as error:
+        plan(load_sweep(data))
+    [fault] = error.value.faults
+    assert (fault.file, fault.path) == ("sweep", f"axes.{LOADING}")
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_whole_numbers_are_sampled_evenly(tmp_path, scale):
+    axes = {"seed": {"low": 1, "high": 4, "whole": True, "scale": scale}}
+    points = load_sweep(write(tmp_path, axes, design="latin_hypercube", samples=1000)).points
+    seeds = [int(point["seed"]) for point in points]
+    for number in range(1, 5):
+        share = 1 / 4 if scale == "linear" else math.log((number + 1) / number) / math.log(5)
+        assert seeds.count(number) == pytest.approx(1000 * share, abs=1)
+    assert Span(1, 4, "", scale == "log", True).at(1.0) == "4"
+    assert Span(1, 4, "", scale == "log", True).at(0.0) == "1"
+    axes["seed"]["high"] = 4.5
+    with pytest.raises(InputError, match="whole: true needs whole numbers"):
+        load_sweep(write(tmp_path, axes, design="latin_hypercube", samples=10))
+
+
+def test_the_seed_of_the_scenarios_can_be_given(tmp_path):
+    path = write(tmp_path, {"workloads.chat.requests": [5]}, "bench/poisson.yaml")
+    tables = []
+    for number, seed in enumerate((["--seed", "7"], ["--set", "seed=7"], [])):
+        out = tmp_path / str(number)
+        assert main(["sweep", str(path), "--out", str(out), "--quiet", *seed]) == 0
+        tables.append((folder_of(out) / "results.parquet").read_bytes())
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_a_sweep_is_found_by_its_name(capsys):
+    assert main(["sweep", "sweeps/bandwidth", "--dry-run", "--quiet"]) == 0
+    assert main(["sweep", "sweeps/bandwith"]) == 2
+    assert "unknown sweep 'sweeps/bandwith'; nearest: sweeps/bandwidth" in capsys.readouterr().err
+
+
+def test_a_table_of_another_plan_does_not_stay(tmp_path):
+    path, out = write(tmp_path), tmp_path / "out"
+    assert main(["sweep", str(path), "--out", str(out), "--quiet"]) == 0
+    folder = folder_of(out)
+    before = (folder / "results.parquet").read_bytes()
+    wider = {**GRID, BANDWIDTH: [*GRID[BANDWIDTH], "64 Gbit/s", "100 Gbit/s"]}
+    assert main(["sweep", str(write(tmp_path, wider)), "--out", str(out), "--quiet", "--shard", "1/2"]) == 0
+    stored = load_sweep_folder(folder)
+    with pytest.raises(InputError, match="has no results yet: the sweep has runs left to do"):
+        _ = stored.frame
+    assert 6 <= len(stored.ended) < 12
+    assert main(["sweep", str(write(tmp_path)), "--out", str(out), "--quiet"]) == 0
+    assert (folder / "results.parquet").read_bytes() == before
+    assert len(load_sweep_folder(folder).ended) == 6
+
+
+class WithoutWorkers(InProcess):
+    """A cluster that has no workers until that has been noticed."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Any] = []
+
+    @property
+    def _client(self) -> Any:
+        return SimpleNamespace(status="running", nthreads=dict)
+
+    def submit(self, *work: Any) -> Any:
+        self.submitted.append((Future(), *work))
+        return self.submitted[-1][0]
+
+    def begin(self) -> None:
+        for future, fn, *arguments in self.submitted:
+            future.set_result(fn(*arguments))
+        self.submit = super().submit
+
+
+def test_a_cluster_without_workers_is_waited_for_and_that_is_said_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_dispatch, "ASK_S", 0.01)
+    monkeypatch.setattr(sweep_dispatch, "PATIENCE_S", 0.02)
+    executor, said = WithoutWorkers(), []
+
+    def waiting() -> None:
+        said.append("waiting")
+        executor.begin()
+
+    sweep = load_sweep(write(tmp_path))
+    assert run_sweep(sweep, plan(sweep), tmp_path / "out", executor=executor, waiting=waiting) is not None
+    assert said == ["waiting"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupted_comparison_leaves_nothing_behind(tmp_path):
+    arguments = ["cake/single", "--vary", "seed=" + ",".join(map(str, range(200)))]
+    command = [sys.executable, "-m", "simulator.cli", "compare", *arguments, "--jobs", "2", "--quiet"]
+    out = tmp_path / "new" / "out"
+    process = subprocess.Popen(
+        [*command, "--out", str(out)],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob(".*.unfinished-*/*/manifest.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == b"hetsim: interrupted\n"
+    assert process.returncode == 130
+    assert not list(tmp_path.iterdir())

@@ -391,3 +391,12 @@ def test_surrogates_are_marked_and_missing_values_are_dashes():
     assert data["figures"][0]["title"].endswith("(surrogate)")
     assert data["figures"][0]["mean"] == [0.25, None]
     assert explorer([{}], rows[:1]) is None
+
+
+def test_a_sweep_with_one_axis_is_reported(tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    axes = {"workloads.work.rate": ["1/s", "2/s"]}
+    file.write_text(json.dumps({"version": 1, "name": "one", "base": str(tiny), "axes": axes}))
+    assert main(["sweep", str(file), "--out", str(tmp_path), "--quiet"]) == 0
+    write_report(tmp_path / "one-sweep", tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size > 0

@@ -68,7 +68,7 @@ def test_a_line_holds_the_means_over_replications(swept: Path) -> None:
         expected = [(4000 / 3600, rows["4000 /h"]), (2.0, rows["2/s"]), (8.0, rows["8/s"])]
         assert lines[policy] == [pytest.approx(point, rel=1e-9) for point in expected]
     assert figure.axes[0].get_xlabel() == f"{RATE} (/s)"
-    assert figure.axes[0].get_ylabel() == "chat.ttft_s.p90"
+    assert figure.axes[0].get_ylabel() == "TTFT p90 (s)"
 
 
 def test_bands_are_the_intervals_of_the_mean() -> None:
@@ -167,3 +167,15 @@ def test_failed_runs_are_told(swept: Path, tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "results.parquet")
     (tmp_path / "manifest.json").write_bytes((swept / "manifest.json").read_bytes())
     assert "Without 1 of 18 runs" in str(draw(tmp_path, "sweep_lines", None).get_supxlabel())
+
+
+@pytest.mark.parametrize("replications", [1, 2])
+def test_a_sweep_with_one_axis_is_one_line(replications: int, tmp_path: Path) -> None:
+    axes = {RATE: ["2/s", "4/s"]}
+    folder = sweep(tmp_path, axes=axes, replications=replications, set=["workloads.chat.requests=5"])
+    figure = draw(folder, "sweep_lines", None)
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2]
+    assert figure.axes[0].get_ylabel() == "E2E mean (s)"
+    names = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert names == ["95 % interval over replications"] * (replications > 1)
+    draw(folder, "sweep_effects", None)

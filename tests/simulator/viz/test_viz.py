@@ -12,12 +12,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from devices.errors import InputError
+from simulator.commands.scenarios import SHIPPED
 from simulator.core import Table
-from simulator.experiments.compare import COMPARISON
+from simulator.experiments.compare import COMPARISON, compare
 from simulator.experiments.identity import Identity
 from simulator.experiments.run_store import FORMAT, MANIFEST, Effort, Failure, write_run
 from simulator.policies.registry import find
@@ -25,6 +27,7 @@ from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenari
 from simulator.serving.build import INTERVALS
 from simulator.serving.service import request_schema
 from simulator.viz import FORMATS, PLOT_KINDS, plot
+from simulator.viz.folder import draw
 from simulator.viz.latency import latency_bars, latency_cdf
 from simulator.viz.load import BINS, queue_and_kv
 from simulator.viz.metric_bars import metric_bars
@@ -82,7 +85,7 @@ def intervals(replicas: int = 2) -> pd.DataFrame:
 
 
 def traffic() -> pd.DataFrame:
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         [
             (variant, tier, read, 2e9, rate)
             for variant in ("io_only", "cake")
@@ -90,6 +93,9 @@ def traffic() -> pd.DataFrame:
         ],
         columns=["variant", "tier", "read_bytes", "written_bytes", "hit_rate"],
     )
+    for name in ("read_bytes", "written_bytes", "hit_rate"):
+        frame[f"{name}_low"], frame[f"{name}_high"] = 0.9 * frame[name], 1.1 * frame[name]
+    return frame
 
 
 def statistics(scale: float) -> dict[str, dict[str, float | None]]:
@@ -432,3 +438,33 @@ def test_importing_the_package_does_not_import_matplotlib() -> None:
 
 
 ROOT = Path(__file__).parents[3]
+
+
+LOADING = {"services.chat.policies.kv_loading": ["cake", "io_only"]}
+
+
+def single(out: Path, replications: int = 1) -> Path:
+    compare(SHIPPED / "cake" / "single.yaml", LOADING, replications=replications, out=out)
+    [folder] = out.iterdir()
+    return folder
+
+
+def test_bars_of_replications_have_intervals(tmp_path: Path) -> None:
+    folder = single(tmp_path / "three", 3)
+    for kind in ("tier_traffic", "energy_bars"):
+        figure = draw(folder, kind, None)
+        assert any(isinstance(it, ErrorbarContainer) for axes in figure.axes for it in axes.containers)
+        assert "95 % interval over replications" in [it.get_text() for it in figure.legends[0].get_texts()]
+    once = draw(single(tmp_path / "one"), "energy_bars", None)
+    assert not any(isinstance(it, ErrorbarContainer) for it in once.axes[0].containers)
+
+
+def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    folder = single(tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"a\.png: cannot be written"):
+        plot(folder, "energy_bars", tmp_path / "file" / "new" / "a.png")
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        plot(folder, "energy_bars", tmp_path / "a.png")
+    assert sorted(it.name for it in tmp_path.iterdir()) == ["a.png", "file", "out"]
