@@ -37,7 +37,9 @@ types: $(TEST_STAMP)
 	$(BIN)/mypy
 
 bench: $(RUN_STAMP)  ## speed, as ratios to bare SimPy timeouts measured in the same run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[compile]"
 	$(BIN)/python -m simulator.bench
+	$(BIN)/python -m simulator.bench.dispatch
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.bench_sweep import Row, measure, report
+from simulator.bench.dispatch import Row, measure, report
 
 
 def test_shares_and_dispatch_are_stated_per_number_of_processes() -> None:

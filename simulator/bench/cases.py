@@ -1,29 +1,15 @@
-"""How fast the simulator is, in bare SimPy timeouts measured in the same run, so that machines can be compared.
-
-A *timeout* here is the cost of one event of a SimPy process that does nothing but wait. ``make bench`` prints the
-table; ``--json FILE`` also writes it.
-"""
+"""What the benchmark simulates."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
-
-import simpy
+from typing import Literal
 
 from simulator.commands.scenarios import SHIPPED
 from simulator.core import Streams
 from simulator.experiments.cake_cases import cell
 from simulator.experiments.reproduce_cake import cell_scenario
-from simulator.experiments.run_store import peak_memory_bytes
-from simulator.experiments.tables import text_table
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.collaboration.oasis import Oasis
 from simulator.policies.registry import find
@@ -38,22 +24,8 @@ from simulator.streaming.vbr import vbr_video
 from simulator.workloads.spec import Stored, Synthetic
 from simulator.world import simulate
 
-TIMEOUTS = 1_000_000
-"""Timeouts of one yardstick."""
-
-
-def yardstick_s() -> float:
-    """Return the CPU time of one bare SimPy timeout, in s."""
-    env = simpy.Environment()
-
-    def wait() -> Iterator[simpy.Event]:
-        for _ in range(TIMEOUTS):
-            yield env.timeout(1)
-
-    env.process(wait())  # type: ignore[arg-type]
-    started = time.process_time()
-    env.run()
-    return (time.process_time() - started) / TIMEOUTS
+MANY = 1_000_000
+"""Requests of the case that shows whether cost and memory stay in bounds."""
 
 
 def poisson(replicas: int, requests: int) -> Scenario:
@@ -119,6 +91,10 @@ class Case:
     """How many requests or sessions one run has."""
     run: Callable[[], object]
     """Simulates them; what it needs is built before."""
+    parts: int = 1
+    """Chunks of a session, those of every phone counted."""
+    once: bool = False
+    """It takes long, and is not repeated."""
 
 
 def cases() -> Iterator[Case]:
@@ -136,6 +112,9 @@ def cases() -> Iterator[Case]:
     yield watched_together(10)
     for name, sessions in (("bola", 1000), ("dynamic", 1000), ("robust_mpc", 200)):
         yield watched_alone(name, sessions)
+    yield replace(
+        _served("poisson, 64 replicas", MANY, poisson(64, MANY)), once=True
+    )  # last: it takes the most memory
 
 
 def _served(name: str, requests: int, scenario: Scenario) -> Case:
@@ -153,7 +132,7 @@ def watched_together(sessions: int) -> Case:
             simulate_group(group, Oasis())
 
     name = f"oasis, {len(group.phones)} phones, {group.video.segments} chunks"
-    return Case(name, "session", sessions, run)
+    return Case(name, "session", sessions, run, len(group.phones) * group.video.segments)
 
 
 def watched_alone(rule: str, sessions: int) -> Case:
@@ -168,70 +147,4 @@ def watched_alone(rule: str, sessions: int) -> Case:
         for trace in traces:
             player.play(video, trace, policy)
 
-    return Case(f"{rule}, {video.segments} segments over norway-3g", "session", sessions, run)
-
-
-def measure(repeats: int, measured: Iterable[Case]) -> list[dict[str, Any]]:
-    """Return one row per case: medians over `repeats`, each between two yardsticks."""
-    rows = []
-    for case in measured:
-        costs, rates = [], []
-        for _ in range(repeats):
-            before = yardstick_s()
-            started = time.process_time()
-            case.run()
-            elapsed = time.process_time() - started
-            timeout_s = (before + yardstick_s()) / 2
-            costs.append(elapsed / case.number / timeout_s)
-            rates.append(case.number / elapsed)
-        rows.append(
-            {
-                "case": case.name,
-                f"{case.unit}s": case.number,
-                f"timeouts_per_{case.unit}": statistics.median(costs),
-                f"{case.unit}s_per_cpu_s": statistics.median(rates),
-                "peak_memory_bytes": peak_memory_bytes(),
-            }
-        )
-    return rows
-
-
-def _rate(per_s: float) -> str:
-    return f"{per_s:,.0f}" if per_s >= 100.0 else f"{per_s:.1f}"
-
-
-def report(rows: list[dict[str, Any]]) -> str:
-    """Return a table of what is stated per request, and one of what is stated per session."""
-    tables = []
-    for unit in ("request", "session"):
-        cells = [
-            [
-                row["case"],
-                f"{row[f'{unit}s']:,}",
-                f"{row[f'timeouts_per_{unit}']:,.1f}",
-                _rate(row[f"{unit}s_per_cpu_s"]),
-                f"{(row['peak_memory_bytes'] or 0) / 2**20:.0f}",
-            ]
-            for row in rows
-            if f"{unit}s" in row
-        ]
-        header = ["case", f"{unit}s", f"timeouts/{unit}", f"{unit}s/CPU s", "peak memory (MiB)"]
-        tables += [text_table(header, cells)] * bool(cells)
-    return "\n".join(tables)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m simulator.bench", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    arguments = parser.parse_args(argv)
-    rows = measure(arguments.repeats, cases())
-    print(report(rows))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Case(f"{rule}, {video.segments} segments over norway-3g", "session", sessions, run, video.segments)

@@ -1,7 +1,7 @@
 """What handing out the runs of a sweep costs: many short runs in one process and in several, on the same machine.
 
-``python -m simulator.bench_sweep`` prints a table. *Share of ideal* is the speed-up over one process by the number of
-processes. *Dispatch* is all the time of all processes that no simulation took, per run: reading and checking the
+``python -m simulator.bench.dispatch`` prints a table. *Share of ideal* is the speed-up over one process by the number
+of processes. *Dispatch* is all the time of all processes that no simulation took, per run: reading and checking the
 scenario, handing out, writing results, starting the processes, writing plan and table.
 """
 
@@ -98,7 +98,7 @@ def report(number: int, rows: Sequence[Row]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m simulator.bench_sweep", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulator.bench.dispatch", description=__doc__)
     parser.add_argument("--runs", type=int, default=1000, help="a multiple of 10 (default 1000)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dask", metavar="ADDRESS", help="measure a cluster too")
