@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run
 TEST_STAMP := $(VENV)/.test
 
-.PHONY: run test test-slow lint types bench clean
+.PHONY: run test test-slow test-compiled lint types bench clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -28,6 +28,9 @@ test: $(TEST_STAMP)  ## the whole fast suite
 
 test-slow: $(TEST_STAMP)  ## long studies
 	$(BIN)/python -m pytest -m slow
+
+test-compiled: $(TEST_STAMP)  ## the compiled engine gives the bytes of the interpreted one
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/simulator/test_compiled.py
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .

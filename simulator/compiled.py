@@ -24,6 +24,7 @@ MODULES: Final = (
     "simulator.core.channel",
     "simulator.core.records",
     "simulator.core.transfer",
+    "simulator.serving.answer",
     "simulator.serving.decodes",
     "simulator.serving.feed",
     "simulator.serving.kernels",
@@ -32,6 +33,7 @@ MODULES: Final = (
     "simulator.serving.kv_tiers",
     "simulator.serving.loader",
     "simulator.serving.pointers",
+    "simulator.serving.prefix_ids",
     "simulator.serving.replica",
     "simulator.serving.run",
     "simulator.serving.sequence",
@@ -40,8 +42,19 @@ MODULES: Final = (
     "simulator.serving.step_energy",
     "simulator.serving.storage",
     "simulator.serving.work",
+    "simulator.streaming.group.chunks",
+    "simulator.streaming.group.energy",
+    "simulator.streaming.group.flow",
+    "simulator.streaming.group.phone_state",
+    "simulator.streaming.group.pipeline",
+    "simulator.streaming.group.presence",
+    "simulator.streaming.group.session",
+    "simulator.streaming.group.thermal",
+    "simulator.streaming.group.ticks",
+    "simulator.streaming.group.viewer",
+    "simulator.streaming.group.wlan",
 )
-"""What is compiled: where a serving simulation spends its time."""
+"""What is compiled: where simulations spend their time."""
 
 PACKAGES: Final = (
     "devices",
@@ -49,6 +62,7 @@ PACKAGES: Final = (
     "simulator/policies",
     "simulator/scenario",
     "simulator/serving",
+    "simulator/streaming",
     "simulator/workloads",
 )
 """What their types come from; what is outside of these has any type for the compiler."""

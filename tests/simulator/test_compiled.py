@@ -24,6 +24,9 @@ CASES = {
     "plato/load": ["workloads.questions.requests=60", "services.chat.policies.decoding=plato"],
     "plato/memory": ["workloads.questions.requests=60"],
     "plato/mixed": [],
+    "oasis/churn": [],
+    "oasis/heat": [],
+    "oasis/policies": ["services.video.policies.collaboration=mpbond"],
 }
 """Shipped scenarios and what is changed in them."""
 
@@ -41,8 +44,11 @@ found = {"compiled": not replica.__file__.endswith(".py")}
 for name, overrides in json.load(sys.stdin).items():
     path = SHIPPED / f"{name}.yaml"
     result = simulate(load(path, overrides), 0, resolver(path))
-    tables = {**result.requests, **result.intervals}
-    found[name] = [json.dumps(result.summary()), *(digest(it) for it in tables.values())]
+    tables = [*result.requests.values(), *result.intervals.values(), *result.generations.values()]
+    tables += [*result.viewers.values()]
+    for sessions in result.sessions.values():
+        tables += [table for it in sessions for table in (it.chunks, it.viewing, it.intervals)]
+    found[name] = [json.dumps(result.summary()), *map(digest, tables)]
 print(json.dumps(found))
 """
 
@@ -69,6 +75,7 @@ def copy(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_both_engines_give_the_same_bytes(tmp_path):
     if shutil.which("cc") is None and shutil.which("gcc") is None:
         pytest.skip("no C compiler to be found")
