@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 from devices.document import Document, Path_, read_document
 from devices.errors import Fault, InputError
 from devices.evidence import Evidence, Kind
-from devices.quantity import Quantity, nearest
+from devices.quantity import Quantity, nearest, shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -47,8 +47,8 @@ def unknown_name(what: str, name: str, known: Iterable[str], command: str = "") 
     names = sorted(known)
     near = nearest(name, names)
     if near:
-        return f"unknown {what} {name!r}; nearest: {near}"
-    return f"unknown {what} {name!r}; allowed: {command or ', '.join(names)}"
+        return f"unknown {what} {shown(name)}; nearest: {near}"
+    return f"unknown {what} {shown(name)}; allowed: {command or ', '.join(names)}"
 
 
 def load_sourced(source: str | Path, cls: type[T], *, name: str = "", also: tuple[str, ...] = ()) -> T:
@@ -155,7 +155,7 @@ class _SourcedReader:
         value, low, high = (numbers.get(key) for key in ("value", "low", "high"))
         interval = [end for end in (low, value, high) if end is not None]
         if value is not None and interval != sorted(interval):
-            self.fault((*path, "value"), f"{entry['value']!r} lies outside of its own low and high")
+            self.fault((*path, "value"), f"{shown(entry['value'])} lies outside of its own low and high")
         if value is None or self.faults:
             return None
         title, url = self.sources[texts["source"]]
@@ -182,10 +182,10 @@ class _SourcedReader:
     def text(self, path: Path_, choices: tuple[str, ...] = ()) -> str:
         value = self.document.at(path)
         if not isinstance(value, str) or not value:
-            self.fault(path, f"{value!r} is not a text")
+            self.fault(path, f"{shown(value)} is not a text")
             return ""
         if choices and value not in choices:
-            self.fault(path, f"{value!r} is not allowed; allowed: {', '.join(choices)}")
+            self.fault(path, f"{shown(value)} is not allowed; allowed: {', '.join(choices)}")
         return value
 
     def mapping(
@@ -201,7 +201,7 @@ class _SourcedReader:
         except KeyError:  # its absence was reported one level up
             return {}
         if not isinstance(data, dict):
-            self.fault(path, f"must be a mapping, not {data!r}")
+            self.fault(path, f"must be a mapping, not {shown(data)}")
             return {}
         for key in data:
             if allowed is not None and key not in allowed:

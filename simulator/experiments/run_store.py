@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Any
 
 from devices.document import dump_yaml, read_document
 from devices.errors import Fault, InputError, UnreadableFileError
+from devices.quantity import shown
 from simulator import __version__
 from simulator.experiments.folders import whole_folder
 from simulator.experiments.identity import Identity
@@ -203,7 +204,13 @@ class StoredRun:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The summary as it was stored."""
-        data: dict[str, Any] = json.loads(self._file(SUMMARY).read_text(encoding="utf-8"))
+        file = self._file(SUMMARY)
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
+        if not isinstance(data, dict):
+            raise UnreadableFileError(Fault(f"{shown(data)} is no summary", file=str(file)))
         return data
 
     @cached_property
@@ -293,9 +300,13 @@ class StoredRun:
 
         file = self._file(name)
         try:
-            return pandas.read_parquet(file)
-        except (ArrowException, OSError) as error:
+            frame = pandas.read_parquet(file)
+        except (ArrowException, OSError, ValueError) as error:
             raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
+        key = "device" if name == TOTALS else "service"
+        if key not in frame:
+            raise UnreadableFileError(Fault(f"is no such table: it has no column {key!r}", file=str(file)))
+        return frame
 
     def _file(self, name: str) -> Path:
         if "failure" in self.manifest:
@@ -343,16 +354,19 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InputError(
             Fault(f"is no {kind} folder: it has no readable {MANIFEST}", file=str(folder))
         ) from None
     found = manifest.get("kind") if isinstance(manifest, dict) else None
     if found != kind:
         raise InputError(
-            Fault(f"holds a {found or 'file of another program'}, not a {kind}", file=str(folder))
+            Fault(
+                f"holds {shown(found) if found else 'a file of another program'}, not a {kind}",
+                file=str(folder),
+            )
         )
-    if manifest["format"] != FORMAT:
-        message = f"has format {manifest['format']}; this version of hetsim reads format {FORMAT}"
+    if (found_format := manifest.get("format")) != FORMAT:
+        message = f"has format {shown(found_format)}; this version of hetsim reads format {FORMAT}"
         raise InputError(Fault(message, file=str(folder)))
     return dict(manifest)

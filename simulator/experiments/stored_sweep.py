@@ -89,9 +89,14 @@ class StoredSweep:
                 Fault("has no results yet: the sweep has runs left to do", file=str(self.folder))
             )
         try:
-            return pandas.read_parquet(file)
-        except (ArrowException, OSError) as error:
+            frame = pandas.read_parquet(file)
+        except (ArrowException, OSError, ValueError) as error:
             raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
+        missing = [name for name in (*self.axes, "replication", "status", "failure") if name not in frame]
+        if missing:
+            message = f"is no table of this sweep: it has no column {', '.join(missing)}"
+            raise UnreadableFileError(Fault(message, file=str(file)))
+        return frame
 
     @cached_property
     def notes(self) -> list[str]:

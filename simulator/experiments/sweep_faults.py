@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from devices.document import Document, Path_
 from devices.errors import Fault, InputError
 from simulator.scenario.load import load
 from simulator.scenario.overrides import ORIGIN
+
+MOST_TRIED = 1000
+"""Values that are tried alone at most: each costs some milliseconds."""
 
 
 def own_overrides(document: Document) -> tuple[str, ...]:
@@ -49,12 +53,13 @@ def placed(document: Document, overrides: Sequence[str], fault: Fault) -> Fault:
 def faults_of_values(
     document: Document, base: Path, axes: Mapping[str, Sequence[str]], overrides: Sequence[str]
 ) -> list[Fault]:
-    """Return the faults of the base, and of each value of each axis where it alone varies.
+    """Return the faults of the base, and of each value of each axis (the first `MOST_TRIED`) where it alone varies.
 
     For a sweep file with faults of its own, so that all are said at once although it has no design.
     """
     faults: list[Fault] = []
-    for value in ("", *(f"{path}={text}" for path, texts in axes.items() for text in texts)):
+    values = (f"{path}={text}" for path, texts in axes.items() for text in texts if text)
+    for value in ("", *islice(values, MOST_TRIED)):
         try:
             load(base, (*overrides, value) if value else overrides)
         except InputError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from devices.document import Document, read_document
+from devices.document import Document, Path_, read_document
 from devices.errors import Fault, InputError
-from devices.quantity import Count, NonNegativeCount, number_and_unit
+from devices.quantity import Count, NonNegativeCount, number_and_unit, shown
 from simulator.experiments.sweep_faults import faults_of_values, own_overrides
 from simulator.scenario.validation import validate
 
@@ -120,6 +122,7 @@ def load_sweep(
     faults = [*faults]
     axes = _axes(document, data.get("axes"), faults)
     if isinstance(head, Head):
+        head = replace(head, replications=replications or head.replications)
         faults += _misfits(document, head, axes)
     folder, where = (
         (source.parent, "beside the sweep file")
@@ -128,10 +131,11 @@ def load_sweep(
     )
     written = data.get("base")
     base = folder / written if isinstance(written, str) else folder
-    if isinstance(written, str) and not base.is_file():
-        faults.append(document.fault(("base",), f"there is no file {written!r} {where}"))
+    there = os.path.isfile(base)  # unlike `Path.is_file` of whatever text
+    if isinstance(written, str) and not there:
+        faults.append(document.fault(("base",), f"there is no file {shown(written)} {where}"))
     if faults:
-        if base.is_file():
+        if there:
             lists = {path: axis for path, axis in axes.items() if not isinstance(axis, Span)}
             faults += faults_of_values(document, base, lists, (*own_overrides(document), *overrides))
         raise InputError(sorted(dict.fromkeys(faults), key=lambda fault: (fault.line, fault.column)))
@@ -141,7 +145,7 @@ def load_sweep(
         head.name,
         base,
         (*head.set, *overrides),
-        replications or head.replications,
+        head.replications,
         tuple(axes),
         points,
         document,
@@ -183,8 +187,10 @@ def _axes(document: Document, written: Any, faults: list[Fault]) -> dict[str, li
     axes: dict[str, list[str] | Span] = {}
     for path, values in written.items():
         if isinstance(values, list) and values:
-            texts = [value.strip() if isinstance(value, str) else json.dumps(value) for value in values]
-            repeated = [text for text in dict.fromkeys(texts) if texts.count(text) > 1]
+            texts = [
+                _text(document, ("axes", path, place), values[place], faults) for place in range(len(values))
+            ]
+            repeated = [text for text, times in Counter(texts).items() if text and times > 1]
             faults += [
                 document.fault(("axes", path), f"{text} stands there more than once") for text in repeated
             ]
@@ -199,26 +205,38 @@ def _axes(document: Document, written: Any, faults: list[Fault]) -> dict[str, li
     return axes
 
 
+def _text(document: Document, place: Path_, value: Any, faults: list[Fault]) -> str:
+    """Return a value as YAML text; empty, and a fault noted, where it has none."""
+    try:
+        return value.strip() if isinstance(value, str) else json.dumps(value)
+    except ValueError:  # Python writes some thousand digits at most
+        faults.append(document.fault(place, "a number of more than 77 digits is not allowed"))
+        return ""
+
+
 def _span(
     document: Document, place: tuple[str, str], values: Mapping[str, Any], faults: list[Fault]
 ) -> Span | None:
     wrong = [
-        f"unknown key {key!r}; allowed: low, high, scale, whole" for key in values if key not in _SPAN_KEYS
+        f"unknown key {shown(key)}; allowed: low, high, scale, whole"
+        for key in values
+        if key not in _SPAN_KEYS
     ]
     ends: list[float] = []
     units: list[str] = []
     for name in ("low", "high"):
-        parts = number_and_unit(str(values.get(name, "")))
-        if parts is None or isinstance(values.get(name), bool):
-            wrong.append(f"{name} is {values.get(name)!r}; allowed: a number and, where it has one, its unit")
+        end = values.get(name)
+        parts = number_and_unit(end if isinstance(end, str) else shown(end))
+        if parts is None:
+            wrong.append(f"{name} is {shown(end)}; allowed: a number and, where it has one, its unit")
         else:
             ends.append(parts[0])
             units.append(parts[1])
     scale, whole = values.get("scale", "linear"), values.get("whole", False)
     if scale not in ("linear", "log"):
-        wrong.append(f"scale is {scale!r}; allowed: linear, log")
+        wrong.append(f"scale is {shown(scale)}; allowed: linear, log")
     if not isinstance(whole, bool):
-        wrong.append(f"whole is {whole!r}; allowed: true, false")
+        wrong.append(f"whole is {shown(whole)}; allowed: true, false")
     if len(ends) == 2:
         if units[0] != units[1]:
             wrong.append(f"low and high have different units ({units[0] or 'none'}, {units[1] or 'none'})")
@@ -262,7 +280,8 @@ def _misfits(document: Document, head: Head, axes: Mapping[str, list[str] | Span
     if head.design == "grid":
         runs = head.replications * math.prod(lengths.values())
     if runs > MOST_RUNS:
-        faults.append(document.fault((), f"makes {runs:,} runs; allowed: at most {MOST_RUNS:,}"))
+        many = f"{runs:,}" if runs < 10**18 else "10^18 or more"
+        faults.append(document.fault((), f"makes {many} runs; allowed: at most {MOST_RUNS:,}"))
     return faults
 
 

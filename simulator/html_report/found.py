@@ -101,10 +101,10 @@ def _kind(folder: Path) -> str:
     with reading(folder / MANIFEST):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         kind, _ = manifest["kind"], manifest["format"]
-    if kind != "run" and kind not in _SECTIONS:
+    if not isinstance(kind, str) or (kind != "run" and kind not in _SECTIONS):
         known = ", ".join(["run", *_SECTIONS])
         raise InputError(Fault(f"holds a {kind!r}; allowed: {known}", file=str(folder)))
-    return str(kind)
+    return kind
 
 
 def _section(folders: list[Path], kind: str, name: str) -> Section:

@@ -104,7 +104,7 @@ def reading(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         said = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error.strerror)
         raise InputError(Fault(f"cannot be read: {said}", file=str(file))) from error
 

@@ -42,6 +42,8 @@ class JsonFile:
             raise source.fail(f"is not JSON: {error.msg}", error.lineno, error.colno) from None
         except RecursionError:
             raise source.fail("is nested too deeply") from None
+        except ValueError:  # Python reads some thousand digits at most
+            raise source.fail("has a number of too many digits") from None
         self._faults: list[tuple[Path_, str]] = []
 
     def fault(self, path: Path_, message: str) -> None:

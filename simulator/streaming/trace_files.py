@@ -22,6 +22,9 @@ PACKET_BITS = 8 * 1500
 MAHIMAHI_PERIOD_S = 0.1
 """Packets of a Mahimahi trace are counted over periods of this length."""
 
+MAHIMAHI_LONGEST_S = 86_400.0
+"""A later stamp of a Mahimahi trace is taken for a slip."""
+
 IRISH_PERIOD_S = 1.0
 """Time that a row of the Irish trace stands for."""
 
@@ -141,6 +144,8 @@ def read_mahimahi(path: Path, latency_s: float = LATENCY_S) -> NetworkTrace:
         stamp_ms = int(cell)
         if stamps_ms and stamp_ms < stamps_ms[-1]:
             source.fault(f"{stamp_ms} ms is before the line above ({stamps_ms[-1]} ms)", line)
+        if stamp_ms > 1e3 * MAHIMAHI_LONGEST_S:
+            source.fault(f"{stamp_ms} ms is too late; allowed: at most {MAHIMAHI_LONGEST_S:,.0f} s", line)
         stamps_ms.append(stamp_ms)
     source.check()
     end_ms = stamps_ms[-1]

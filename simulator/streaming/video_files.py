@@ -101,9 +101,9 @@ def read_pensieve_sizes(path: Path, segment_s: float = PENSIEVE_SEGMENT_S) -> Vi
         raise source.fail("has no rows", 1)
     segments = max(max(sizes) for sizes in levels.values())
     for kbps, sizes in levels.items():
-        missing = [segment for segment in range(1, segments + 1) if segment not in sizes]
-        if missing:
-            source.fault(f"{kbps:g} kbit/s has no chunk {missing[0]} of {segments}", first_line[kbps])
+        missing = next((segment for segment in range(1, segments + 1) if segment not in sizes), None)
+        if missing is not None:
+            source.fault(f"{kbps:g} kbit/s has no chunk {missing} of {segments}", first_line[kbps])
     source.check()
     ladder = sorted(levels)
     sizes_bits = tuple(tuple(levels[kbps][segment] for kbps in ladder) for segment in range(1, segments + 1))
@@ -137,17 +137,19 @@ def read_ladder(path: Path) -> Video:
         reader.fault(("ladder",), "must be a list of steps such as {bitrate: 300 kbit/s, height: 180}")
         steps = []
     bitrates_bps: list[float] = []
-    heights: list[int] = []
+    heights: list[float] = []
     for level in range(len(steps)):
         reader.keys(("ladder", level), ("bitrate", "height"))
         bitrates_bps.append(8.0 * reader.number(("ladder", level, "bitrate"), _BITRATE))
-        heights.append(int(reader.number(("ladder", level, "height"), _WHOLE, 0)))
+        heights.append(reader.number(("ladder", level, "height"), _WHOLE, 0))
     reader.check()
     for level, message in ladder_faults(tuple(bitrates_bps)):
         reader.fault(("ladder", level, "bitrate"), message)
     reader.check()
     rng = np.random.default_rng(int(seed))
-    return vbr_video(name, segment_s, int(segments), bitrates_bps, rng, variation, heights)
+    return vbr_video(
+        name, segment_s, int(segments), bitrates_bps, rng, variation, [int(it) for it in heights]
+    )
 
 
 class _Ladder:

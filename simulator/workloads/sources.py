@@ -7,17 +7,29 @@ import difflib
 import io
 import json
 import math
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
+from devices.quantity import NUMBER
 
 FAULTS_LISTED = 20
 """Faults listed per file; the rest is only counted."""
 
+MAXIMUM_BYTES = 256 * 2**20
+"""Larger files are refused: so many requests take more memory than most machines have."""
+
 MAX_TOKENS = 100_000_000
 """Longest prompt or answer that is taken for a number of tokens and not for a slip."""
+
+
+_WHOLE = re.compile(
+    r"\s*\+?0*[0-9]{1,18}\s*", re.ASCII
+)  # not what else Python reads, such as 3_7 or Arabic digits
+_NUMBER = re.compile(rf"\s*{NUMBER}\s*", re.ASCII)
 
 
 class SourceFile:
@@ -66,12 +78,7 @@ class SourceFile:
         InputError
             Where the file cannot be read, is not UTF-8 or is empty.
         """
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            raise self.fail(f"no such file{self._nearest_file()}") from None
-        except OSError as error:
-            raise self.fail(f"cannot be read: {error.strerror}") from None
+        data = self._bytes()
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -81,6 +88,20 @@ class SourceFile:
         if not text.strip():
             raise self.fail("the file is empty")
         return text
+
+    def _bytes(self) -> bytes:
+        try:
+            if not stat.S_ISREG(self.path.stat().st_mode):  # a pipe would be waited for, a device has no end
+                raise self.fail("cannot be read: it is not a file")
+            with self.path.open("rb") as file:
+                data = file.read(MAXIMUM_BYTES + 1)
+        except FileNotFoundError:
+            raise self.fail(f"no such file{self._nearest_file()}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            raise self.fail(f"cannot be read: {getattr(error, 'strerror', error)}") from None
+        if len(data) > MAXIMUM_BYTES:
+            raise self.fail(f"larger than {MAXIMUM_BYTES // 2**20} MiB")
+        return data
 
     def table(self, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
         """Yield (line, cells) of a CSV file with a header; cells in the order asked for.
@@ -99,9 +120,8 @@ class SourceFile:
             head = rows.line_num
             for name in columns:
                 if name not in header:
-                    self.fault(
-                        f"column {name!r} is missing{nearest(name, header)}; found: {', '.join(header)}", head
-                    )
+                    found = shorten(", ".join(header), 300)
+                    self.fault(f"column {name!r} is missing{nearest(name, header)}; found: {found}", head)
                 elif header.count(name) > 1:
                     self.fault(f"column {name!r} stands {header.count(name)} times in the header", head)
             self.check()
@@ -146,10 +166,7 @@ class SourceFile:
         """Return `value`, a whole number or its text, as tokens; else None, and note a fault."""
         number: int | None = None
         if isinstance(value, str):
-            try:
-                number = int(value)
-            except ValueError:
-                number = None
+            number = int(value) if _WHOLE.fullmatch(value) else None
         elif isinstance(value, int) and not isinstance(value, bool):
             number = value
         if number is None or not 1 <= number <= MAX_TOKENS:
@@ -162,9 +179,9 @@ class SourceFile:
         number = math.nan
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             try:
-                number = float(value)
-            except (ValueError, OverflowError):
-                number = math.nan
+                number = math.nan if isinstance(value, str) and not _NUMBER.fullmatch(value) else float(value)
+            except OverflowError:  # a whole number that no float holds
+                number = math.inf
         if not 0 <= number < math.inf:
             self.fault(f"{what} is {shorten(value)}; allowed: finite numbers from 0", line)
             return None
@@ -200,9 +217,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"; nearest: {folded[near[0]]}" if near else ""
 
 
-def shorten(value: object) -> str:
+def shorten(value: object, length: int = 60) -> str:
     """Return `value` as it is shown in a message, cut to a readable length."""
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a whole number of {value.bit_length()} bits"  # Python refuses to print very long ones
     shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return shown if len(shown) <= length else shown[: length - 3] + "..."
