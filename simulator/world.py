@@ -13,6 +13,8 @@ from devices.errors import Fault, InputError, SimulatorError
 from devices.phones import PhoneProfile
 from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, EventLog, Streams, Table
+from simulator.faults.injector import Injector
+from simulator.faults.periods import Faults
 from simulator.metrics.cautions import cautions
 from simulator.metrics.summary import summarize
 from simulator.policies.decoding import Decoding
@@ -82,6 +84,8 @@ class RunResult:
     pointers: dict[str, Table] = field(default_factory=dict)
     """Per LLM service: one row per phase in which KV of a prompt was computed or loaded
     (`simulator.serving.pointers.POINTERS`); kept where `intervals` are."""
+    faults: Table | None = None
+    """One row per occurrence of a fault (`simulator.faults.injector.FAULTS`); None where the scenario has none."""
 
     def summary(self) -> dict[str, object]:
         """Return the summary of the run as plain data: a pure function of scenario, seed and version."""
@@ -123,11 +127,17 @@ def simulate(
     env = Environment()
     env.log = log
     streams = Streams(scenario.seed, replication)
-    world = _build(env, scenario, streams, resolve, step_by_step, costs)
+    faults = Faults(scenario.faults, streams)
+    world = _build(env, scenario, streams, faults, resolve, step_by_step, costs)
     streaming = {name: _stream(scenario, name, streams, resolve) for name in scenario.streaming_services}
     for feed in world.feeds:
         feed.start()
-    env.run(until=scenario.horizon)
+    injector = Injector(env, scenario, faults, world.services, world.storage) if scenario.faults else None
+    if injector is None:
+        env.run(until=scenario.horizon)
+    else:
+        injector.run(scenario.horizon)
+        injector.close()
     for service in world.services.values():
         service.stop()
     for name, service in world.services.items():
@@ -170,6 +180,7 @@ def simulate(
         pointers={
             name: service.pointers for name, service in world.services.items() if service.pointers is not None
         },
+        faults=None if injector is None else injector.records,
     )
 
 
@@ -191,13 +202,16 @@ def _build(
     env: Environment,
     scenario: Scenario,
     streams: Streams,
+    faults: Faults,
     resolve: Callable[[str], Path],
     step_by_step: bool,
     costs: Mapping[str, StepCost],
 ) -> _World:
     workloads = scenario.request_workloads
     requests = {name: build(spec, name, streams.stream, resolve) for name, spec in workloads.items()}
-    links = {name: build_link(env, name, link, streams, resolve) for name, link in scenario.links.items()}
+    links = {
+        name: build_link(env, name, link, streams, faults, resolve) for name, link in scenario.links.items()
+    }
     replicas = {
         name: replica_count(service, scenario.devices[service.gpus])
         for name, service in scenario.llm_services.items()
@@ -210,7 +224,7 @@ def _build(
     storage: dict[str, StorageDevice] = {}
     for name, device in scenario.devices.items():
         if isinstance(load_profile(device.profile), StorageProfile):
-            storage[name] = build_storage(env, name, device, links, ports, streams, resolve)
+            storage[name] = build_storage(env, name, device, links, ports, streams, faults, resolve)
     services: dict[str, ServiceRuntime] = {}
     first_port = 0
     for index, (name, service) in enumerate(scenario.llm_services.items()):
@@ -246,6 +260,7 @@ def _build(
             costs.get(name) or step_cost(service, scenario.devices[service.gpus]),
             first_port,
             name in scenario.graph_services,
+            bool(scenario.faults),
         )
         first_port += replicas[name]
     for runtime in services.values():
@@ -288,9 +303,13 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
     """Say what the figures alone would hide."""
     for name, runtime in world.services.items():
         records = runtime.records
-        failed = int((records.column("status") == FAILED).sum())
-        if failed:
-            yield f"services.{name}: {failed} requests are longer than the whole KV cache of a replica: failed"
+        if runtime.oversized:
+            yield (
+                f"services.{name}: {runtime.oversized} requests are longer than the whole KV cache of a replica: failed"
+            )
+        given_up = int((records.column("status") == FAILED).sum()) - runtime.oversized
+        if given_up:
+            yield f"services.{name}: {given_up} requests were lost to faults and not rescued: failed"
         service = scenario.llm_services[name]
         if name not in scenario.graph_services and not isinstance(service.policies.decoding, Autoregressive):
             yield (
@@ -330,7 +349,7 @@ def _totals(
             totals[name] = _phone_totals(name, streaming)
             continue
         assert isinstance(profile, GpuProfile)
-        busy_gpu_s = busy_j = 0.0
+        busy_gpu_s = busy_j = down_gpu_s = 0.0
         used = 0
         for service_name, service in scenario.llm_services.items():
             if service.gpus == name:
@@ -338,9 +357,12 @@ def _totals(
                     profile = replica.cost.gpu
                     busy_gpu_s += replica.busy_s * service.tensor_parallel
                     busy_j += replica.busy_j
+                    down_gpu_s += replica.down_s * service.tensor_parallel
                     used += service.tensor_parallel
         gpus = device.count or used
-        idle_j = profile.idle_w * max(0.0, gpus * end_s - busy_gpu_s)
+        idle_j = profile.idle_w * max(
+            0.0, gpus * end_s - busy_gpu_s - down_gpu_s
+        )  # a failed one draws nothing
         totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j)
     return totals
 

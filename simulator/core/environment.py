@@ -151,6 +151,23 @@ class Environment(simpy.Environment):
         else:
             super().step()
 
+    def run_before(self, time_s: float) -> None:
+        """Run all that happens before `time_s`; the clock stays at the last of it, unlike after ``run(until)``."""
+        while self.peek() < time_s:
+            self.step()
+
+    def advance(self, time_s: float) -> None:
+        """Set the clock to `time_s`, before which nothing may be left to happen.
+
+        Raises
+        ------
+        CoreError
+            Where that is not so, or `time_s` is in the past.
+        """
+        if not self._now <= time_s <= self.peek():
+            raise CoreError(f"cannot set the clock from {self._now!r} s to {time_s!r} s")
+        self._now = time_s
+
     def run(self, until: float | Event | None = None) -> Any:
         """Run until there is nothing left, until a time, or until an event.
 

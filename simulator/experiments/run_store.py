@@ -21,6 +21,8 @@
     which tokens, from when to when, and from which tier; none where the scenario says ``record_intervals: false``.
 ``generations.parquet``
     With questions whose answers are dependency graphs: one row per generation that an answer was decoded in.
+``faults.parquet``
+    With faults: one row per occurrence: of what, from when to when, and the tokens of KV that were lost.
 ``viewers.parquet``
     With streaming services: one row per session and phone: QoE, stalls, bitrate, energy by component.
 ``chunks.parquet``, ``viewing.parquet``, ``phones.parquet``
@@ -51,6 +53,7 @@ from simulator.experiments.identity import Identity
 from simulator.experiments.run_tables import (
     CHUNKS,
     DEVICES,
+    FAULT_ROWS,
     GENERATIONS,
     PHONES,
     POINTERS,
@@ -60,8 +63,10 @@ from simulator.experiments.run_tables import (
     VIEWING,
     device_totals,
     service_rows,
+    table_rows,
     write_tables,
 )
+from simulator.faults.injector import FAULTS
 from simulator.metrics.summary import summarize
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
@@ -234,6 +239,11 @@ class StoredRun:
         return self._frame(GENERATIONS)
 
     @cached_property
+    def faults(self) -> pandas.DataFrame:
+        """One row per occurrence of a fault (see `simulator.faults.injector.FAULTS`)."""
+        return self._frame(FAULT_ROWS)
+
+    @cached_property
     def viewers(self) -> pandas.DataFrame:
         """One row per session and phone (see `simulator.streaming.viewing.VIEWER_COLUMNS`)."""
         return self._frame(VIEWERS)
@@ -271,7 +281,11 @@ class StoredRun:
                 name: service_rows(
                     self.requests,
                     name,
-                    request_schema(list(service.kv_tiers), name in self.scenario.graph_services),
+                    request_schema(
+                        list(service.kv_tiers),
+                        name in self.scenario.graph_services,
+                        bool(self.scenario.faults),
+                    ),
                 )
                 for name, service in services.items()
             },
@@ -288,6 +302,7 @@ class StoredRun:
                 name: service_rows(self.viewers, name, VIEWER_COLUMNS)
                 for name in self.scenario.streaming_services
             },
+            faults=table_rows(self.faults, FAULTS) if self.scenario.faults else None,
         )
 
     def recomputed_summary(self) -> dict[str, Any]:

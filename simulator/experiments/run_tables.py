@@ -22,6 +22,7 @@ REQUESTS = "requests.parquet"
 DEVICES = "devices.parquet"
 POINTERS = "pointers.parquet"
 GENERATIONS = "generations.parquet"
+FAULT_ROWS = "faults.parquet"
 TOTALS = "totals.parquet"
 VIEWERS = "viewers.parquet"
 CHUNKS = "chunks.parquet"
@@ -54,6 +55,8 @@ def write_tables(folder: Path, result: RunResult) -> None:
         files[GENERATIONS] = _several(
             [_labelled(table, service=name) for name, table in result.generations.items()]
         )
+    if result.faults is not None:
+        files[FAULT_ROWS] = result.faults.to_arrow()
     if result.viewers:
         files[VIEWERS] = _several([_labelled(it, service=name) for name, it in result.viewers.items()])
         sessions = [
@@ -100,10 +103,14 @@ def _labelled(table: Table, **labels: str | int) -> pyarrow.Table:
 
 def service_rows(frame: pandas.DataFrame, service: str, schema: dict[str, str]) -> Table:
     """Return the rows of one service as the table that they came from."""
-    rows = frame[frame["service"] == service]
+    return table_rows(frame[frame["service"] == service], schema)
+
+
+def table_rows(frame: pandas.DataFrame, schema: dict[str, str]) -> Table:
+    """Return the rows of a frame as a table of `schema`."""
     table = Table(schema)
     columns = [
-        rows[name].astype(str if kind == TEXT else float if kind == "d" else int).tolist()
+        frame[name].astype(str if kind == TEXT else float if kind == "d" else int).tolist()
         for name, kind in schema.items()
     ]
     for row in zip(*columns, strict=True):

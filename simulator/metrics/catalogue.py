@@ -29,6 +29,10 @@ METRICS = (
     ("cache.loaded_tokens.TIER", "", "prompt tokens whose KV was loaded from a tier"),
     ("cache.computed_tokens", "", "prompt tokens that were computed"),
     ("cache.preemptions", "", "times that a request lost its KV blocks and had to start over"),
+    ("faults.failures", "", "failures of a service's replicas, in a scenario with faults"),
+    ("faults.retries", "", "times that requests which were lost with a GPU were tried again"),
+    ("faults.lost_tokens", "", "tokens of KV that requests under way had in the memory of failed GPUs"),
+    ("faults.downtime_s", "s", "time for which replicas were down, summed over them"),
     ("decoding.generations", "", "sequences that an answer with a dependency graph was decoded in"),
     ("decoding.plan_tokens", "", "tokens decoded for planning, per answer; decoded_tokens: in all"),
     (

@@ -17,6 +17,9 @@ Hit rate of a tier
 Busy share
     GPU time in engine steps over GPU time in all.
 
+In a scenario with faults also (``faults``, see `simulator.metrics.faults`) failures of replicas, retries of requests
+that were lost with one, tokens of KV that those held, and the time for which replicas were down.
+
 Of an LLM service whose questions have dependency graphs, in means over those that were answered (``decoding``):
 
 Generations, plan tokens, decoded tokens
@@ -53,6 +56,7 @@ from numpy.typing import NDArray
 from simulator.core import Table
 from simulator.metrics.decoding import summarize_decoding
 from simulator.metrics.distribution import distribution
+from simulator.metrics.faults import summarize_faults
 from simulator.metrics.registry import custom_figures
 from simulator.metrics.steady_state import steady_state
 from simulator.metrics.viewers import summarize_viewers
@@ -105,6 +109,8 @@ def summarize(result: RunResult) -> dict[str, Any]:
             **service_figures(result.requests[name], list(service.kv_tiers), scenario.warmup),
             "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
         }
+        if result.faults is not None:
+            services[name]["faults"] = summarize_faults(result.faults, result.requests[name], name)
     for name, table in (result.requests | result.viewers).items():
         services[name] |= custom_figures(services[name]["kind"], table)
     return {

@@ -33,6 +33,9 @@ import simulator.policies.kv_loading.static_split
 import simulator.policies.node_order.critical_path_first
 import simulator.policies.node_order.fifo
 import simulator.policies.node_order.shortest_first
+import simulator.policies.recovery.fail
+import simulator.policies.recovery.reroute
+import simulator.policies.recovery.retry
 import simulator.policies.routing.least_loaded
 import simulator.policies.routing.prefix_aware
 import simulator.policies.routing.round_robin  # noqa: F401

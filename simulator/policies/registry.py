@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from devices.errors import SimulatorError
 
-DECISIONS = ("batching", "kv_loading", "decoding", "node_order", "routing", "abr", "collaboration")
+DECISIONS = ("batching", "kv_loading", "decoding", "node_order", "routing", "recovery", "abr", "collaboration")
 """The decisions that a policy can take."""
 
 ENTRY_POINT_GROUP = "hetsim.policies"

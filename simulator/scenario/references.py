@@ -21,7 +21,7 @@ from simulator.serving.models import model_names
 from simulator.streaming.networks import is_network, network_names
 from simulator.streaming.synthetic_trace import cellular_names
 
-_SECTIONS = ("devices", "links", "services", "workloads")
+_SECTIONS = ("devices", "links", "services", "workloads", "faults")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _SCENARIO_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _ONLY = {
@@ -61,6 +61,9 @@ def check_references(data: Any) -> Iterator[Problem]:
         yield from _service(data, ("services", name), service)
     for name, workload in _entries(data, "workloads"):
         yield from _workload(data, ("workloads", name), workload)
+    for name, fault in _entries(data, "faults"):
+        yield from _entry(data, ("faults", name, "device"), fault.get("device"), "devices")
+        yield from _entry(data, ("faults", name, "link"), fault.get("link"), "links")
     yield from _unused(data)
 
 

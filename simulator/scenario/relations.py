@@ -12,6 +12,8 @@ from devices.document import Document, Path_
 from devices.profiles import GpuProfile
 from devices.sourced import unknown_name
 from simulator.policies.decoding import Decoding
+from simulator.scenario.fault_relations import check_fault
+from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.references import Problem
 from simulator.scenario.shapes import fields_of
 from simulator.scenario.spec import (
@@ -44,6 +46,8 @@ class Parts:
     """Services by name."""
     workloads: Mapping[str, WorkloadSpec]
     """Workloads by name."""
+    faults: Mapping[str, FaultSpec]
+    """Faults by name."""
     horizon: float | None = None
     """Simulated time at which the run stops."""
 
@@ -52,7 +56,7 @@ def sound_parts(document: Document) -> Parts:
     """Return the parts of a scenario's document that have no fault of their own."""
     data = document.data if isinstance(document.data, dict) else {}
     sections: dict[str, dict[str, Any]] = {}
-    for section in ("devices", "links", "services", "workloads"):
+    for section in ("devices", "links", "services", "workloads", "faults"):
         names = data.get(section)
         hint = typing.get_args(fields_of(Scenario)[section])[1]
         read = (
@@ -88,6 +92,8 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
     yield from _shared_gpus(parts)
     for name, workload in parts.workloads.items():
         yield from _workload(name, workload)
+    for name, fault in parts.faults.items():
+        yield from check_fault(("faults", name), fault, parts.devices, parts.services, parts.workloads)
 
 
 def _bandwidth(path: Path_, bandwidth: float | BandwidthTrace | BandwidthUniform | None) -> Iterator[Problem]:

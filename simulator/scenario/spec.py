@@ -16,8 +16,10 @@ from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.kv_loading.compute_only import ComputeOnly
 from simulator.policies.node_order.fifo import Fifo
+from simulator.policies.recovery.reroute import Reroute
 from simulator.policies.registry import PolicyOf
 from simulator.policies.routing.round_robin import RoundRobin
+from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
 from simulator.workloads.spec import GraphTrace, Questions, RequestSpec, VideoWorkload, WorkloadSpec
 
@@ -98,6 +100,8 @@ class LlmPolicies:
     """In which order the parts of answers that can be decoded in parallel enter the engine."""
     routing: Annotated[object, PolicyOf("routing")] = field(default_factory=RoundRobin)
     """Which replica serves a request."""
+    recovery: Annotated[object, PolicyOf("recovery")] = field(default_factory=Reroute)
+    """What becomes of a request whose GPU fails; without `faults` it is never asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,8 @@ class Scenario:
     """Workloads by name."""
     links: Mapping[str, LinkSpec] = field(default_factory=dict)
     """Links by name."""
+    faults: Mapping[str, FaultSpec] = field(default_factory=dict)
+    """What fails, drops or slows down, by name; nothing does without (docs/faults.md)."""
     horizon: Seconds | None = None
     """Simulated time at which the run stops; None: when every request has finished."""
     warmup: Seconds | Literal["none", "mser5"] = "none"

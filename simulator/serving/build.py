@@ -10,6 +10,7 @@ from devices.profiles import GpuProfile
 from simulator.core import Environment, Streams, Table
 from simulator.policies.batching import Batching
 from simulator.policies.kv_loading import KvLoading
+from simulator.policies.recovery import Recovery
 from simulator.policies.routing import Routing
 from simulator.scenario.spec import DeviceSpec, LlmService
 from simulator.serving.engines import load_engine
@@ -98,6 +99,7 @@ def build_service(
     cost: StepCost,
     first_port: int,
     graphs: bool,
+    faults: bool,
 ) -> ServiceRuntime:
     """Build replicas, KV caches and router of one service.
 
@@ -113,11 +115,14 @@ def build_service(
         Number of its first replica among those of all services: each has its own path to storage.
     graphs
         Whether its requests have dependency graphs.
+    faults
+        Whether the scenario has faults.
     """
     policies = service.policies
     batching: Batching = policies.batching  # type: ignore[assignment]
     kv_loading: KvLoading = policies.kv_loading  # type: ignore[assignment]
     routing: Routing = policies.routing  # type: ignore[assignment]
+    recovery: Recovery = policies.recovery  # type: ignore[assignment]
     if prefix_block_tokens % service.block_tokens:
         raise InputError(
             Fault(
@@ -149,7 +154,9 @@ def build_service(
         policies.node_order,  # type: ignore[arg-type]
         Instructions(prefix_block_tokens, service.prefix_cache),
         engine.request_overhead_s,
+        recovery,
         graphs,
+        faults,
     )
     if record_intervals:
         runtime.intervals, runtime.pointers = Table(INTERVALS), Table(POINTERS)

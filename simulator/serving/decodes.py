@@ -97,6 +97,13 @@ class Decodes:
                 return True
         return False
 
+    def clear(self) -> None:
+        """Take all sequences out before their end."""
+        for _, _, sequence in self.heap:
+            sequence.generated_tokens += self.clock - sequence.join_clock
+        self.heap.clear()
+        self.context_tokens = self._shared_blocks = 0
+
     def _leave(self, sequence: Sequence) -> None:
         self.context_tokens -= sequence.join_context + self.clock - sequence.join_clock
         self._shared_blocks -= len(sequence.shared) * self._chunk_blocks

@@ -108,6 +108,12 @@ class BlockPool:
                 else:
                     del references[hash_id]
 
+    def clear(self) -> None:
+        """Lose everything: nobody is told, nothing is written to storage."""
+        self.private_blocks = 0
+        self._references.clear()
+        self._idle.clear()
+
     def make_room(self, blocks: int) -> bool:
         """Evict unreferenced prefix blocks until `blocks` are free; False, and nothing evicted, if impossible."""
         missing = blocks - self.free_blocks

@@ -259,3 +259,9 @@ class KvManager:
         sequence.private_blocks = 0
         self.pool.release(sequence.shared)
         sequence.shared = []
+
+    def clear(self) -> None:
+        """Lose everything in GPU memory, pins and what is reserved for decodes included."""
+        self._decode_blocks = 0
+        self._pinned.clear()
+        self.pool.clear()

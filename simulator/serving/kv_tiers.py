@@ -113,15 +113,20 @@ class KvTiers:
         self._write(0, blocks, port)
 
     def _write(self, index: int, blocks: list[tuple[int, float]], port: int) -> None:
+        while index < len(self.tiers) and self.tiers[index].down:
+            index += 1  # what a failed tier cannot take goes past it
         if not blocks or index == len(self.tiers):
             return
         tier = self.tiers[index]
+        failures = tier.failures
         self._writing.update(block for block, _ in blocks)
 
         def stored() -> None:
             evicted: dict[int, list[tuple[int, float]]] = {}
+            self._writing.difference_update(block for block, _ in blocks)
+            if tier.failures != failures:
+                return  # what was being written is lost
             for block, size in blocks:
-                self._writing.discard(block)
                 for lost in tier.insert(block, size):
                     evicted.setdefault(lost[0] // NAMESPACE, []).append(lost)
             for namespace, lost_blocks in evicted.items():
@@ -176,6 +181,7 @@ class Load:
         "_transfer",
         "done_s",
         "io_chunk_tokens",
+        "lost",
         "tiers",
         "tokens",
         "tokens_by_tier",
@@ -197,6 +203,8 @@ class Load:
         """Tokens that have arrived from each tier; final once the load has ended."""
         self.done_s: float | None = None
         """When all tokens had arrived; None while it loads or if it was cut short."""
+        self.lost = False
+        """Whether a tier has failed that it was to read from, so that `tokens` are fewer than it was asked for."""
         self._port = port
         self._on_done = on_done
         self._before = 0
@@ -305,6 +313,23 @@ class Load:
         kept.reverse()
         self._pending = kept
         transfer.shorten(kept[-1][1] * self.tiers.token_bytes)
+
+    def reads(self, tier: int) -> bool:
+        """Whether something is still to come from a tier."""
+        return any(index == tier for index, _ in self._pending)
+
+    def lose(self, tier: int) -> None:
+        """Make do without what is still to come from a tier that has failed, and what lies before that."""
+        self.lost = True
+        pending = self._pending
+        if pending[-1][0] == tier:
+            arrived = self.loaded_tokens()
+            self.cancel()
+            self.tokens = self._before = arrived
+        else:
+            while any(index == tier for index, _ in pending):
+                del pending[0]
+            self.tokens = self._before + sum(size for _, size in pending)
 
     def cancel(self) -> None:
         """Stop loading; what is under way in the current operation is thrown away."""

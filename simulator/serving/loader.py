@@ -71,7 +71,7 @@ class Loader:
         """Start loading the last `tokens` tokens of a sequence's stored prefix."""
         load = self._kv.load(segments, tokens, lambda: self._on_loaded(sequence))
         if sequence.overlaps:
-            self._env.call_at(self._env._now, lambda: self._gate(sequence))
+            self._env.call_at(self._env._now, lambda: self._gate(sequence, load))
         return load
 
     def met(self, sequence: Sequence) -> bool:
@@ -82,6 +82,9 @@ class Loader:
         load = sequence.load
         assert load is not None
         if sequence.position < sequence.stored_tokens - load.loaded_tokens():
+            if load.lost:  # the front computes what the back will not bring
+                sequence.compute_to = sequence.stored_tokens - load.tokens
+                sequence.racing = False
             load.limit(sequence.stored_tokens - sequence.position)
             return False
         delay_s = self._cost.engine.kv_load_overhead_s if load.loaded_tokens() else 0.0
@@ -129,10 +132,9 @@ class Loader:
             return self._dequantisation_s * sequence.load.tokens
         return sequence.load_step_s
 
-    def _gate(self, sequence: Sequence) -> None:
+    def _gate(self, sequence: Sequence, load: Load) -> None:
         """Let a layer-wise load's new tokens into the batch so early that they end with the load."""
-        load = sequence.load
-        if load is None or not sequence.overlaps or sequence.position == sequence.stored_tokens:
+        if sequence.load is not load or not sequence.overlaps or sequence.position == sequence.stored_tokens:
             return
         cost = self._cost
         chunk = min(sequence.prefill_to - sequence.stored_tokens, self._token_budget)
@@ -141,7 +143,7 @@ class Loader:
         lead_s = step_s * (layers - 1) / layers + cost.engine.kv_load_overhead_s
         rest_s = load.remaining_s(load.tokens) - lead_s
         if rest_s > 1e-9:
-            self._env.call_at(self._env._now + rest_s, lambda: self._gate(sequence))
+            self._env.call_at(self._env._now + rest_s, lambda: self._gate(sequence, load))
         else:
             self._hand_over(sequence, cost.engine.kv_load_overhead_s)
 

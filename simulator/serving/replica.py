@@ -112,6 +112,9 @@ class Replica:
         """Engine steps done."""
         self.computed_tokens = 0
         """Tokens computed, decodes and recomputation included."""
+        self.down_s = 0.0
+        """Time for which it has been out of order; whoever lets it fail keeps this up to date."""
+        self._speed = 1.0  # share of the GPUs' speed that is left
 
         self._loader = Loader(
             env, cost, kv, token_budget, dequantisation_s_per_token, self._loaded, self._ready, pointers
@@ -166,20 +169,22 @@ class Replica:
 
     def stop(self) -> None:
         """Book the steps that have ended so far, where the simulation stops in the middle of a run."""
-        self._book_ended_steps()
+        self._book_ended_steps(self._run.steps)
         if self.pointers is not None:
             self.pointers.stop(self._admitted)
 
-    def _book_ended_steps(self) -> None:
+    def _book_ended_steps(self, most: int) -> int:
+        """Book the steps of the run that have ended, `most` at most, and return how many."""
         run = self._run
         if not run.steps or self._call is None:
-            return
+            return 0
         if any(sequence.overlaps and sequence.load is not None for sequence, _ in run.chunks):
-            return  # its one step lasts until the load has arrived
+            return 0  # its one step lasts until the load has arrived
         elapsed_s = self.env._now - run.start_s
         steps = run.step_at(elapsed_s)
         if run.duration_s(steps) > elapsed_s:
             steps -= 1
+        steps = min(steps, most)
         if steps:
             end_s = run.start_s + run.duration_s(steps)
             self._account(end_s, steps)
@@ -187,6 +192,91 @@ class Replica:
                 if self.pointers is not None:
                     self.pointers.computed(sequence, run.start_s, end_s, take * steps)
                 sequence.computed_tokens += take * steps
+        return steps
+
+    # ---------------------------------------------------------------- faults
+
+    def fail(self) -> tuple[list[Sequence], int]:
+        """Lose all requests and all that is in GPU memory; steps that have ended count, the one under way does not.
+
+        Returns
+        -------
+        list of Sequence
+            What was sent here and is not finished: what was admitted, in that order, then what has waited.
+        int
+            Tokens of KV that they held.
+        """
+        run = self._run
+        steps = self._book_ended_steps(run.steps - 1)  # the last one has not: it would have ended the run
+        for sequence, take in run.chunks:
+            sequence.position += take * steps
+        self._decodes.advance(steps)
+        lost = [*self._admitted, *self._waiting]
+        held_tokens = 0
+        for sequence in self._admitted:
+            held_tokens += sequence.position - sequence.generated_tokens
+            if sequence.load is not None:
+                self._loader.end(sequence)
+            if sequence.join_call is not None:
+                sequence.join_call.cancel()
+        self._decodes.clear()
+        for sequence in self._admitted:
+            held_tokens += sequence.generated_tokens
+        if self.pointers is not None:
+            self.pointers.stop(())
+        for sequence in lost:
+            self._note("lose", sequence, sequence.generated_tokens)
+        self._admitted.clear()
+        self._waiting.clear()
+        self._prefilling.clear()
+        self._yielding.clear()
+        self._memory_full = False
+        self._refused = None
+        self.kv.clear()
+        self.outstanding_tokens = 0
+        self._abandon_run()
+        return lost, held_tokens
+
+    def set_speed(self, speed: float) -> None:
+        """Compute at a share of the GPUs' speed from the next step on."""
+        self._speed = speed
+        self._cut_run()
+
+    def lose_tier(self, tier: int) -> None:
+        """A storage tier has failed: loads from it end with what has arrived; the rest will be computed."""
+        for sequence in tuple(self._admitted):
+            load = sequence.load
+            if load is None or not load.reads(tier):
+                continue
+            computing = any(chunk[0] is sequence for chunk in self._run.chunks)
+            if sequence.overlaps and sequence.position == sequence.stored_tokens:
+                # The tokens behind the prefix are in the batch already, and their step cannot be completed.
+                if computing:
+                    self._abandon_run()
+                self._preempt(sequence)
+                self._memory_full = False  # it went to the head of the queue, not to make room
+                self._poke()
+                continue
+            load.lose(tier)
+            sequence.overlaps = False
+            if not computing:  # else it is looked at when the step ends
+                self._meet(sequence)
+                line = self._line(sequence)
+                if (
+                    sequence.load is not None
+                    and sequence.position < sequence.compute_to
+                    and sequence not in line
+                ):
+                    line.append(sequence)
+                self._poke()
+
+    def _abandon_run(self) -> None:
+        """Take the run under way back, as if it had never been formed."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._run.clear()
+        self._running = False
 
     # ---------------------------------------------------------------- admission and preemption
 
@@ -248,6 +338,7 @@ class Replica:
             self.kv.take_from_decodes(victim, self._decodes.held_blocks(victim))
         self.kv.release(victim)
         victim.reset()
+        victim.preemptions += 1
         self._waiting.appendleft(victim)
         self._memory_full = True  # what it frees is for the decodes
 
@@ -288,7 +379,13 @@ class Replica:
             self._running = True
             run.clear()
             self._call = self.env.call_at(self.env._now, self._start, STEP_START)
-        elif (run.left > 0 or run.yields) and run.steps > 1 and self._call is not None:
+        elif run.left > 0 or run.yields:
+            self._cut_run()
+
+    def _cut_run(self) -> None:
+        """Let the run under way end with the step under way."""
+        run = self._run
+        if run.steps > 1 and self._call is not None:
             steps = run.step_at(self.env._now - run.start_s)
             if steps < run.steps:
                 self._call.cancel()
@@ -313,8 +410,8 @@ class Replica:
             self._running = False
             self._call = None
             return
-        run.step_s = cost.step_s(run.new, n, decodes.context_tokens, run.pairs)
-        run.growth_s = cost.alpha_s * n
+        run.step_s = cost.step_s(run.new, n, decodes.context_tokens, run.pairs) / self._speed
+        run.growth_s = cost.alpha_s * n / self._speed
         if run.chunks:
             steps = min(steps, self._equal_steps())
         if self.step_by_step:
@@ -359,7 +456,8 @@ class Replica:
         missing = sequence.stored_tokens - sequence.position
         completes = take >= missing
         view = RaceView(
-            self.cost.step_s(run.new + take, len(decodes), decodes.context_tokens, run.pairs + pairs),
+            self.cost.step_s(run.new + take, len(decodes), decodes.context_tokens, run.pairs + pairs)
+            / self._speed,
             load.remaining_s(missing) + (self.cost.engine.kv_load_overhead_s if completes else 0.0),
         )
         if self.kv_loading.keep_computing(view):
@@ -384,7 +482,7 @@ class Replica:
         run = self._run
         extra_s = sum(self._loader.expansion_s(sequence) for sequence, _ in run.chunks)
         if extra_s:
-            run.step_s += extra_s
+            run.step_s += extra_s / self._speed
             return 1
         sequence, take = run.chunks[0]
         steps = (sequence.compute_to - sequence.position) // take
@@ -392,7 +490,7 @@ class Replica:
             return 1
         if sequence.load is not None and (sequence.overlaps or self.kv_loading.asks_every_step):
             return 1
-        run.growth_s += self.cost.pair_s(take) * take * take
+        run.growth_s += self.cost.pair_s(take) * take * take / self._speed
         if sequence.racing:
             return self._loader.steps_before_meeting(sequence, take, steps, run.step_s, run.growth_s)
         return steps

@@ -127,7 +127,13 @@ class Sequence:
         self.stored_tokens = 0
         self.racing = self.yields = self.overlaps = False
         self.load_step_s = 0.0
-        self.preemptions += 1
+
+    def restart(self, keep_generated: bool) -> None:
+        """Start again on a GPU that holds nothing of it, from the tokens generated so far or from the prompt alone."""
+        if not keep_generated:
+            self.generated_tokens = 0
+            self.first_token_s = -1.0
+        self.reset()
 
 
 class GenerationSequence(Sequence):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from simulator.core import Environment, Table
 from simulator.policies.decoding import Decoding, Question, check_generations
 from simulator.policies.node_order import NodeOrder
+from simulator.policies.recovery import LostRequest, Recovery, Rescue
 from simulator.policies.registry import PolicyError
 from simulator.policies.routing import Routing
 from simulator.serving.answer import GENERATIONS, Answer
@@ -18,7 +19,11 @@ from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
 
 COMPLETED, FAILED, UNFINISHED = 1, 2, 0
-"""Values of the column ``status``: answered; impossible to serve; still under way at the horizon."""
+"""Values of the column ``status``: answered; impossible to serve, or given up after a fault; still under way at the
+horizon."""
+
+ANYWHERE = -1
+"""Instead of the number of a replica: any that is up."""
 
 
 GRAPH_COLUMNS = {
@@ -40,11 +45,12 @@ whose parent stood before the node when it was decoded; whether there was a plan
 the graph."""
 
 
-def request_schema(tiers: list[str], graphs: bool = False) -> dict[str, str]:
+def request_schema(tiers: list[str], graphs: bool = False, faults: bool = False) -> dict[str, str]:
     """Return the columns of a request's row and their types (see `simulator.core.records.Table`).
 
     Times are in s of simulated time, -1 where they did not happen. ``found_<tier>_tokens`` counts what lay in a
-    tier at admission, ``loaded_<tier>_tokens`` what was loaded from it; a request that was preempted counts again.
+    tier at admission, ``loaded_<tier>_tokens`` what was loaded from it; a request that was preempted counts again, as
+    does one that was lost with its GPU. ``retries``, where the scenario has faults, says how often that was made good.
     """
     columns = {
         "request": "q",
@@ -64,6 +70,8 @@ def request_schema(tiers: list[str], graphs: bool = False) -> dict[str, str]:
     for tier in tiers:
         columns[f"found_{tier}_tokens"] = "q"
         columns[f"loaded_{tier}_tokens"] = "q"
+    if faults:
+        columns["retries"] = "i"
     return columns | GRAPH_COLUMNS if graphs else columns
 
 
@@ -88,8 +96,12 @@ class ServiceRuntime:
         Ids of prefix blocks of generations.
     request_overhead_s
         Time from a request's arrival until the router sees it.
+    recovery
+        Policy for requests that are lost with a GPU.
     graphs
         Whether requests have graphs, so that their rows have `GRAPH_COLUMNS` and there is a table of generations.
+    faults
+        Whether anything may fail, so that rows tell of retries.
     """
 
     def __init__(
@@ -103,7 +115,9 @@ class ServiceRuntime:
         node_order: NodeOrder,
         instructions: Instructions,
         request_overhead_s: float,
+        recovery: Recovery,
         graphs: bool = False,
+        faults: bool = False,
     ) -> None:
         self.env = env
         self.request_overhead_s = request_overhead_s
@@ -114,6 +128,7 @@ class ServiceRuntime:
         self.decoding = decoding
         self.node_order = node_order
         self.instructions = instructions
+        self.recovery = recovery
         self.peers: dict[str, ServiceRuntime] = {}
         """All LLM services by name, for answers of which another one decodes a part."""
         self.tier_names = [tier.name for tier in tiers.tiers]
@@ -121,13 +136,20 @@ class ServiceRuntime:
         """One row per run of engine steps; None where the scenario does not keep them."""
         self.pointers: Table | None = None
         """One row per phase in which a pointer of a prompt moved (`simulator.serving.pointers.POINTERS`); likewise."""
-        self.records = Table(request_schema(self.tier_names, graphs))
+        self.records = Table(request_schema(self.tier_names, graphs, faults))
         """One row per request, in order of completion."""
         self.generations = Table(GENERATIONS) if graphs else None
         """One row per generation of an answer that has several, in order of completion; None: no answer has."""
         self.arrived = 0
+        self.oversized = 0
+        """Requests that are longer than the whole KV cache of a replica."""
         self._routed = 0
         self._open: dict[Sequence, _Open] = {}
+        self._faults = faults
+        self._up = replicas
+        self._gone: set[int] = set()  # numbers of replicas that will never be up again
+        self._stranded: list[tuple[Sequence, int]] = []  # who waits, and for which replica to be up
+        self._retries: dict[Sequence, int] = {}
 
     def submit(self, sequence: Sequence, feed: Feed, graph: AnswerGraph | None = None) -> None:
         """Take a request that arrives now; `graph` is its answer."""
@@ -143,20 +165,26 @@ class ServiceRuntime:
                 self._submit_answer(Answer(self, sequence, feed, graph, generations))
                 return
         choice = self.route(sequence)
-        replica = self.replicas[choice]
+        replica = self.replicas[choice]  # where none is up the last one: all are of one size
         it = _Open(feed, choice, graph)
         if not replica.kv.fits_alone(sequence):
+            self.oversized += 1
             self._record(sequence, it, FAILED)
             feed.finished(sequence)
             return
         self._open[sequence] = it
-        replica.submit(sequence)
+        if choice == ANYWHERE:
+            self._resume(sequence, ANYWHERE)
+        else:
+            replica.submit(sequence)
 
     def route(self, sequence: Sequence) -> int:
-        """Return the number of the replica that serves a sequence."""
-        replicas = self.replicas
+        """Return the number of the replica that serves a sequence; `ANYWHERE` where none is up."""
+        replicas = self._up
         if len(replicas) == 1:
             choice = 0
+        elif not replicas:
+            return ANYWHERE
         else:
             choice = self.routing.choose(replicas, sequence.hash_ids, self._routed)
             if choice not in range(len(replicas)):
@@ -165,7 +193,87 @@ class ServiceRuntime:
                     f"allowed: 0..{len(replicas) - 1}"
                 )
         self._routed += 1
-        return choice
+        return replicas[choice].index
+
+    # ---------------------------------------------------------------- faults
+
+    @property
+    def stranded(self) -> bool:
+        """Whether requests wait for a replica to be up."""
+        return bool(self._stranded)
+
+    def fail_replica(self, replica: Replica, returns: bool) -> int:
+        """Let a replica be down from now on; return the tokens of KV that requests under way have lost with it.
+
+        Parameters
+        ----------
+        replica
+            One of `replicas`; it may be down already.
+        returns
+            Whether it will be up again.
+
+        Raises
+        ------
+        PolicyError
+            Where the recovery policy decides nonsense.
+        """
+        lost, held_tokens = replica.fail()
+        self._up = [it for it in self._up if it is not replica]
+        if not returns:
+            self._gone.add(replica.index)
+        for sequence in lost:
+            self._recover(sequence, replica.index)
+        self._resume_stranded()
+        return held_tokens
+
+    def repair_replica(self, replica: Replica) -> None:
+        """Let a replica that was down be up again, empty."""
+        self._up = [it for it in self.replicas if it is replica or it in self._up]
+        self._resume_stranded()
+
+    def _recover(self, sequence: Sequence, index: int) -> None:
+        """Have the policy say what becomes of a request that was lost with replica `index`."""
+        retries = self._retries.get(sequence, 0)
+        rescue = self.recovery.rescue(LostRequest(retries, sequence.generated_tokens))
+        if rescue is None:
+            self._give_up(sequence)
+            return
+        if not isinstance(rescue, Rescue) or rescue.where not in ("same", "any"):
+            raise PolicyError(
+                f"recovery policy {type(self.recovery).__qualname__} decided {rescue!r}; "
+                "allowed: None, or a Rescue whose `where` is 'same' or 'any'"
+            )
+        self._retries[sequence] = retries + 1
+        sequence.restart(rescue.keep_generated)
+        self._resume(sequence, index if rescue.where == "same" else ANYWHERE)
+
+    def _resume(self, sequence: Sequence, index: int) -> None:
+        """Send a request to replica `index` as soon as that is up; where it never will be, the request has failed."""
+        if index in self._gone or len(self._gone) == len(self.replicas):
+            self._give_up(sequence)
+            return
+        choice = index
+        if index == ANYWHERE:
+            choice = self.route(sequence)
+        elif self.replicas[index] not in self._up:
+            choice = ANYWHERE
+        if choice == ANYWHERE:
+            self._stranded.append((sequence, index))
+        else:
+            self._open[sequence].replica = choice
+            self.replicas[choice].submit(sequence)
+
+    def _resume_stranded(self) -> None:
+        stranded, self._stranded = self._stranded, []
+        for sequence, index in stranded:
+            self._resume(sequence, index)
+
+    def _give_up(self, sequence: Sequence) -> None:
+        it = self._open.pop(sequence)
+        self._record(sequence, it, FAILED)
+        it.feed.finished(sequence)
+
+    # ---------------------------------------------------------------- answers in parts, and records
 
     def _submit_answer(self, answer: Answer) -> None:
         request = answer.request
@@ -175,6 +283,7 @@ class ServiceRuntime:
         if started:
             self._open[request] = it
         else:
+            self.oversized += 1
             self._record(request, it, FAILED)
             answer.feed.finished(request)
 
@@ -220,6 +329,8 @@ class ServiceRuntime:
         further: list[int | str] = []
         for found, loaded in zip(sequence.found_tokens, sequence.loaded_tokens, strict=True):
             further += (found, loaded)
+        if self._faults:
+            further.append(self._retries.pop(sequence, 0))
         if self.generations is not None:
             further += it.graph_columns(sequence)
         self.records.append(

@@ -69,6 +69,10 @@ class StorageDevice:
         """Bytes that transfers from the device have moved."""
         self.written_bytes = 0.0
         """Bytes that transfers to the device have moved."""
+        self.failures = 0
+        """How often it has lost all that it held."""
+        self.down = False
+        """Whether it has failed and is not repaired: it holds nothing and takes nothing."""
         ports = len(readers)
         self._open = [0] * ports  # transfers under way, by port
         self._since_s = [0.0] * ports
@@ -154,6 +158,17 @@ class StorageDevice:
             self.held_bytes -= size
             evicted.append((oldest, size))
         return evicted
+
+    def fail(self) -> None:
+        """Lose all that is held, and what is being written; whoever reads must be told by the caller."""
+        self._held.clear()
+        self.held_bytes = 0.0
+        self.failures += 1
+        self.down = True
+
+    def repair(self) -> None:
+        """Be there again, empty."""
+        self.down = False
 
     def busy_s(self) -> float:
         """Time with at least one transfer under way, reading or writing; the mean over ports, in s."""

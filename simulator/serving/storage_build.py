@@ -19,6 +19,8 @@ from simulator.core import (
     TraceBandwidth,
     UniformBandwidth,
 )
+from simulator.core.scaled_bandwidth import ScaledBandwidth
+from simulator.faults.periods import Faults
 from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec
 from simulator.serving.storage import Path as ChannelPath
 from simulator.serving.storage import StorageDevice
@@ -43,6 +45,12 @@ def build_bandwidth(
         except CoreError as error:
             raise InputError(Fault(str(error), f"devices.{name}.bandwidth")) from error
     return ConstantBandwidth(spec * factor)
+
+
+def _with_faults(bandwidth: Bandwidth, faults: Faults, *, device: str = "", link: str = "") -> Bandwidth:
+    """Return a bandwidth as the faults of a device or link leave it."""
+    factors = faults.bandwidth_factors(device=device, link=link)
+    return bandwidth if factors is None else ScaledBandwidth(bandwidth, factors)
 
 
 def read_bandwidth(path: Path, shown: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -83,13 +91,19 @@ def read_bandwidth(path: Path, shown: str) -> tuple[tuple[float, ...], tuple[flo
 
 
 def build_link(
-    env: Environment, name: str, spec: LinkSpec, streams: Streams, resolve: Callable[[str], Path]
+    env: Environment,
+    name: str,
+    spec: LinkSpec,
+    streams: Streams,
+    faults: Faults,
+    resolve: Callable[[str], Path],
 ) -> tuple[Channel, Channel]:
     """Build the channels of a link, there and back; the same one twice where it is half duplex."""
     profile = load_profile(spec.profile)
     if not isinstance(profile, LinkProfile):
         raise TypeError(f"{spec.profile} is not a link")
     bandwidth = build_bandwidth(spec.bandwidth or profile.bandwidth_bytes_per_s, name, streams, resolve)
+    bandwidth = _with_faults(bandwidth, faults, link=name)
     latency_s = profile.latency_s if spec.latency is None else spec.latency
     there = Channel(env, bandwidth, latency_s, profile.per_operation_s, name)
     if profile.duplex == "half":
@@ -104,6 +118,7 @@ def build_storage(
     links: Mapping[str, tuple[Channel, Channel]],
     ports: list[int],
     streams: Streams,
+    faults: Faults,
     resolve: Callable[[str], Path],
 ) -> StorageDevice:
     """Build one storage device.
@@ -135,10 +150,11 @@ def build_storage(
         label = f"{name}/{port}" if len(groups) > 1 else name
         # The GPUs of a group load their own shares of the KV over their own paths at the same time.
         read = build_bandwidth(read_spec, label, streams, resolve, gpus)
+        read = _with_faults(read, faults, device=name)
         per_operation_s = profile.per_operation_s / (count * gpus)
         reader = writer = Channel(env, read, latency_s, per_operation_s, label)
         if profile.duplex == "full":
-            write = ConstantBandwidth(write_bytes_per_s * gpus)
+            write = _with_faults(ConstantBandwidth(write_bytes_per_s * gpus), faults, device=name)
             writer = Channel(env, write, latency_s, per_operation_s, f"{label}/write")
         else:
             factor = read.mean_bytes_per_s / (write_bytes_per_s * gpus)

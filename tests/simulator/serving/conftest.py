@@ -48,5 +48,5 @@ def guarded(monkeypatch):
 
         monkeypatch.setattr(Replica, name, checked)
 
-    for name in ("submit", "_end", "_start", "_loaded"):
+    for name in ("submit", "fail", "lose_tier", "set_speed", "_end", "_start", "_loaded"):
         guard(name)

@@ -1,0 +1,1 @@
+"""Faults in the simulated world: when they come, and what they do."""

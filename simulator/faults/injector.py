@@ -1,0 +1,185 @@
+"""Lets the faults of a scenario happen to its GPUs, storage devices and links while the simulation runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import merge
+from math import inf, prod
+from typing import Final
+
+from simulator.core import Environment, Table
+from simulator.faults.periods import Change, Faults
+from simulator.scenario.spec import Scenario
+from simulator.serving.replica import Replica
+from simulator.serving.service import ServiceRuntime
+from simulator.serving.storage import StorageDevice
+
+FAULTS: Final = {
+    "fault": "text",
+    "kind": "text",
+    "target": "text",
+    "unit": "i",
+    "service": "text",
+    "start_s": "d",
+    "end_s": "d",
+    "lost_tokens": "q",
+}
+"""Columns of the table of faults, one row per occurrence, in the order of their ends. ``target`` is the device or link;
+``service`` that of the replica which a GPU fault has struck, else empty; ``end_s`` the end of the simulation where the
+fault was not over; ``lost_tokens`` the tokens of KV that requests under way had in the memory of a failed GPU."""
+
+
+class _Gpus:
+    """The replica behind one unit of a GPU device: what is wrong with it at the moment."""
+
+    def __init__(self, service: ServiceRuntime, replica: Replica) -> None:
+        self.service = service
+        self.replica = replica
+        self.failures = 0
+        self.since_s = 0.0
+        self.speeds: dict[str, float] = {}
+
+    def fail(self, now_s: float, returns: bool) -> int:
+        if not self.failures:
+            self.since_s = now_s
+        self.failures += 1
+        return self.service.fail_replica(self.replica, returns)
+
+    def repair(self, now_s: float) -> None:
+        self.failures -= 1
+        if not self.failures:
+            self.replica.down_s += now_s - self.since_s
+            self.service.repair_replica(self.replica)
+
+
+class Injector:
+    """Runs the simulation from one beginning or end of a fault to the next.
+
+    Faults keep no clock alive: they come only as long as something else is still to happen or waits for a repair.
+
+    Parameters
+    ----------
+    env
+        The simulation's environment.
+    scenario, faults
+        What is simulated, and its faults.
+    services, storage
+        By name.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        scenario: Scenario,
+        faults: Faults,
+        services: Mapping[str, ServiceRuntime],
+        storage: Mapping[str, StorageDevice],
+    ) -> None:
+        self._env = env
+        self._faults = faults
+        self._services = services
+        self._storage = storage
+        self.records = Table(FAULTS)
+        """One row per occurrence of a fault."""
+        self._gpus: dict[str, list[_Gpus]] = {}
+        for name, service in scenario.llm_services.items():
+            units = self._gpus.setdefault(service.gpus, [])
+            units += [_Gpus(services[name], replica) for replica in services[name].replicas]
+        self._broken = dict.fromkeys(storage, 0)  # failures of a storage device that are not over
+        self._present: dict[tuple[str, int], tuple[Change, int]] = {}  # what is not over, and the tokens lost
+        streams = []
+        for name, spec in faults.specs.items():
+            count = len(self._gpus.get(spec.device or "", ())) or 1
+            units_struck = range(count) if spec.unit is None else (spec.unit,)
+            if spec.link is not None or spec.device in self._gpus or spec.device in storage:
+                streams += [faults.changes(name, unit) for unit in units_struck]
+        self._changes = merge(*streams, key=lambda change: change.time_s)
+
+    def run(self, until: float | None) -> None:
+        """Run to `until`, or until nothing is left to happen."""
+        env = self._env
+        for change in self._changes:
+            if until is not None and change.time_s >= until:
+                break
+            env.run_before(change.time_s)
+            if env.peek() == inf and not any(service.stranded for service in self._services.values()):
+                break
+            env.advance(change.time_s)
+            if change.begins:
+                self._begin(change)
+            else:
+                self._end(change)
+        env.run(until=until)
+
+    def close(self) -> None:
+        """Record what is not over when the simulation stops."""
+        now_s = self._env.now
+        for units in self._gpus.values():
+            for unit in units:
+                if unit.failures:
+                    unit.replica.down_s += now_s - unit.since_s
+        for change, lost_tokens in self._present.values():
+            self._record(change, now_s, lost_tokens)
+
+    def _begin(self, change: Change) -> None:
+        env, spec = self._env, self._faults.specs[change.fault]
+        device = spec.device or ""
+        self._log("fault", change)
+        lost_tokens = 0
+        if device in self._gpus:
+            unit = self._gpus[device][change.unit]
+            if spec.kind == "failure":
+                lost_tokens = unit.fail(env.now, change.period.end_s < inf)
+            else:
+                assert spec.factor is not None
+                unit.speeds[change.fault] = spec.factor
+                unit.replica.set_speed(prod(unit.speeds.values()))
+        elif device in self._storage and spec.kind == "failure":
+            self._broken[device] += 1
+            self._lose(self._storage[device])
+        self._present[change.fault, change.unit] = change, lost_tokens
+
+    def _end(self, change: Change) -> None:
+        env, spec = self._env, self._faults.specs[change.fault]
+        device = spec.device or ""
+        self._log("repair", change)
+        if device in self._gpus:
+            unit = self._gpus[device][change.unit]
+            if spec.kind == "failure":
+                unit.repair(env.now)
+            else:
+                del unit.speeds[change.fault]
+                unit.replica.set_speed(prod(unit.speeds.values()))
+        elif device in self._storage and spec.kind == "failure":
+            self._broken[device] -= 1
+            if not self._broken[device]:
+                self._storage[device].repair()
+        begun, lost_tokens = self._present.pop((change.fault, change.unit))
+        self._record(begun, env.now, lost_tokens)
+
+    def _lose(self, device: StorageDevice) -> None:
+        """Let a storage device fail, and whoever loads from it make do without."""
+        device.fail()
+        for service in self._services.values():
+            tiers = service.tiers.tiers
+            if device in tiers:
+                for replica in service.replicas:
+                    replica.lose_tier(tiers.index(device))
+
+    def _record(self, change: Change, end_s: float, lost_tokens: int) -> None:
+        spec = self._faults.specs[change.fault]
+        service = self._gpus[spec.device][change.unit].service.name if spec.device in self._gpus else ""
+        target = spec.device or spec.link or ""
+        self.records.append(
+            change.fault, spec.kind, target, change.unit, service, change.time_s, end_s, lost_tokens
+        )
+
+    def _log(self, kind: str, change: Change) -> None:
+        if self._env.log is not None:
+            spec = self._faults.specs[change.fault]
+            self._env.log.add(
+                self._env.now,
+                kind,
+                f"{spec.device or spec.link}/{change.unit}",
+                f"{change.fault} ({spec.kind})",
+            )

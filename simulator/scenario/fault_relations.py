@@ -1,0 +1,133 @@
+"""Faults whose values do not go together, or that strike something which is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from devices.catalogue import PROFILE_KINDS, load_profile, profile_names
+from devices.document import Path_
+from simulator.policies.decoding import Decoding
+from simulator.policies.decoding.autoregressive import Autoregressive
+from simulator.scenario.fault_spec import FaultSpec
+from simulator.scenario.references import Problem
+from simulator.scenario.spec import DeviceSpec, LlmService
+from simulator.scenario.streaming_spec import StreamingService
+from simulator.workloads.spec import GraphTrace, Questions, WorkloadSpec
+
+SHORTEST_MTBF_S = 1e-3
+"""Shortest mean time between faults: each one is an event of its own."""
+
+_KINDS = {
+    "gpu": ("failure", "slowdown"),
+    "storage": ("failure", "outage", "slowdown"),
+    "phone": ("failure", "slowdown"),
+    "link": ("outage", "slowdown"),
+}
+"""What can befall what."""
+
+
+def check_fault(
+    path: Path_,
+    fault: FaultSpec,
+    devices: Mapping[str, DeviceSpec],
+    services: Mapping[str, LlmService | StreamingService],
+    workloads: Mapping[str, WorkloadSpec],
+) -> Iterator[Problem]:
+    """Yield what is wrong with a fault that has only sound values."""
+    yield from _times(path, fault)
+    if (fault.device is None) is (fault.link is None):
+        which = "neither a device nor a link" if fault.device is None else "both a device and a link"
+        yield Problem(path, f"names {which}; allowed: one of the two")
+        return
+    if fault.kind == "slowdown":
+        if fault.factor is None:
+            yield Problem((*path, "factor"), "is missing: the share of the speed that is left", key=True)
+        elif not 0.0 < fault.factor < 1.0:
+            yield Problem((*path, "factor"), f"is {fault.factor:g}; allowed: above 0 and below 1")
+    elif fault.factor is not None:
+        yield Problem((*path, "factor"), f"does not apply to kind {fault.kind!r}", key=True)
+    target = "link" if fault.link is not None else _target(devices.get(str(fault.device)))
+    if target is None:
+        return  # said elsewhere
+    if fault.kind not in _KINDS[target]:
+        yield Problem(
+            (*path, "kind"),
+            f"{fault.kind!r} does not befall a {target}; allowed: {', '.join(_KINDS[target])}",
+        )
+    yield from _unit(path, fault, target, devices, services)
+    if target == "gpu":
+        yield from _answers(path, fault, services, workloads)
+
+
+def _times(path: Path_, fault: FaultSpec) -> Iterator[Problem]:
+    if (fault.at is None) is (fault.mtbf is None):
+        which = "neither at nor mtbf" if fault.at is None else "both at and mtbf"
+        yield Problem(path, f"has {which}; allowed: one of the two")
+        return
+    if fault.at is None:
+        if fault.duration is not None:
+            yield Problem((*path, "duration"), "goes with at; with mtbf goes mttr", key=True)
+        if fault.mttr is None:
+            yield Problem((*path, "mttr"), "is missing: mtbf needs a mean time to repair", key=True)
+        if fault.mtbf is not None and fault.mtbf < SHORTEST_MTBF_S:
+            yield Problem((*path, "mtbf"), f"is {fault.mtbf:g} s; allowed: {SHORTEST_MTBF_S:g} s and more")
+        return
+    if fault.mttr is not None:
+        yield Problem((*path, "mttr"), "goes with mtbf; with at goes duration", key=True)
+    if fault.kind == "outage" and fault.duration is None:
+        yield Problem((*path, "duration"), "is missing: what has begun would wait for ever", key=True)
+
+
+def _target(device: DeviceSpec | None) -> str | None:
+    """Return the kind of a device that can fail; None where it is not known."""
+    if device is None or device.profile not in profile_names():
+        return None
+    kinds = {cls: kind for kind, cls in PROFILE_KINDS.items()}
+    kind = kinds[type(load_profile(device.profile))]
+    return kind if kind in _KINDS else None
+
+
+def _unit(
+    path: Path_,
+    fault: FaultSpec,
+    target: str,
+    devices: Mapping[str, DeviceSpec],
+    services: Mapping[str, LlmService | StreamingService],
+) -> Iterator[Problem]:
+    from simulator.serving.build import replica_count  # noqa: PLC0415 (it imports the scenario's spec)
+
+    if fault.unit is None:
+        return
+    if target in ("link", "storage"):
+        yield Problem((*path, "unit"), f"does not apply to a {target}, which fails as a whole", key=True)
+        return
+    device = devices[str(fault.device)]
+    if target == "phone":
+        count, what = device.count or 1, "phones"
+    else:
+        users = [it for it in services.values() if isinstance(it, LlmService) and it.gpus == fault.device]
+        count, what = sum(replica_count(it, device) for it in users), "replicas"
+    if fault.unit >= count:
+        yield Problem((*path, "unit"), f"is {fault.unit}; {fault.device} has {count} {what}, numbered from 0")
+
+
+def _answers(
+    path: Path_,
+    fault: FaultSpec,
+    services: Mapping[str, LlmService | StreamingService],
+    workloads: Mapping[str, WorkloadSpec],
+) -> Iterator[Problem]:
+    """Answers whose parts are decoded side by side are not recovered: that is not modelled."""
+    asked = {it.service for it in workloads.values() if isinstance(it, GraphTrace | Questions)}
+    for name, service in services.items():
+        if name not in asked or not isinstance(service, LlmService):
+            continue
+        decoding: Decoding = service.policies.decoding  # type: ignore[assignment]
+        others = [services.get(other) for other in decoding.services]
+        struck = any(isinstance(it, LlmService) and it.gpus == fault.device for it in (service, *others))
+        if struck and not isinstance(decoding, Autoregressive):
+            yield Problem(
+                (*path, "device"),
+                f"{fault.device!r} decodes answers of service {name!r} in parts, which are not recovered from faults; "
+                "allowed there: policies.decoding autoregressive",
+            )
