@@ -110,6 +110,8 @@ def _unwritten(annotation: Any, here: Any, step: str) -> Any:
 def _container(annotation: Any, value: Any) -> Any:
     """Return `value` as something that entries can be set in."""
     choice = shapes.choice_of(annotation)
+    if choice is not None and choice.optional is not None:  # what may also be left out
+        choice = shapes.choice_of(choice.optional)
     if choice is not None:
         value = choice.expand(value)
         if not choice.shorthand and choice.key and isinstance(value, str):

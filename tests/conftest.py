@@ -1,0 +1,113 @@
+"""The shipped scenarios in small sizes, for tests that run all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from simulator.core import Table
+from simulator.scenario.load import load, resolver
+from simulator.scenario.spec import Scenario
+from simulator.world import RunResult, simulate
+
+FOLDER = Path(__file__).parents[1] / "scenarios"
+NAMES = sorted(
+    str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/*.yaml") if path.parent.name != "sweeps"
+)
+
+SMALL: dict[str, Sequence[str]] = {
+    "bench/poisson.yaml": ["workloads.chat.requests=60"],
+    "cake/agents.yaml": [  # so little memory that KV moves through both tiers and comes back
+        "workloads.chat.requests=60",
+        "workloads.chat.sessions.think_time=5 s",
+        "workloads.chat.rate=2/s",
+        "devices.gpu.memory=23 GB",
+        "devices.dram.capacity=1 GB",
+    ],
+    "cake/mooncake.yaml": [  # the same for three tiers
+        "workloads.chat.requests=80",
+        "devices.gpu.count=2",
+        "devices.gpu.memory=32 GB",
+        "devices.dram.capacity=2 GB",
+        "devices.disk.capacity=4 GB",
+    ],
+    "oasis/churn.yaml": ["workloads.watch.segments=180", "workloads.watch.sessions=1"],
+    "oasis/heat.yaml": ["workloads.watch.segments=240", "workloads.watch.sessions=1"],
+    "oasis/player.yaml": ["workloads.watch.segments=40", "workloads.watch.sessions=2"],
+    "plato/alone.yaml": ["workloads.questions.requests=12"],
+    "plato/load.yaml": ["workloads.questions.requests=25"],
+    "plato/memory.yaml": ["workloads.questions.requests=40"],
+    "plato/mixed.yaml": ["workloads.questions.requests=10", "workloads.chats.requests=40"],
+    "plato/small_model.yaml": ["workloads.questions.requests=8"],
+    "plato/stored_context.yaml": ["workloads.questions.requests=12"],
+}
+"""What makes a scenario small; the others are."""
+
+SMALL |= {
+    f"oasis/{name}.yaml": ["workloads.watch.segments=40", "workloads.watch.sessions=1"]
+    for name in ("abr_ablation", "compute_skew", "flagship", "network_skew", "networks", "phones", "policies")
+}
+
+
+class Shipped:
+    """The shipped scenarios."""
+
+    folder = FOLDER
+    names = NAMES
+
+    @staticmethod
+    def small(name: str) -> Sequence[str]:
+        """Return the overrides that make a scenario small."""
+        return SMALL.get(name, ())
+
+    @staticmethod
+    def load(name: str, overrides: Sequence[str] = ()) -> Scenario:
+        """Return a scenario in small size; `overrides` come last."""
+        return load(FOLDER / name, [*SMALL.get(name, ()), *overrides])
+
+    @staticmethod
+    def run(name: str, scenario: Scenario, step_by_step: bool = False) -> RunResult:
+        """Run a scenario that came from `name`."""
+        return simulate(scenario, resolve=resolver(FOLDER / name), step_by_step=step_by_step)
+
+    @staticmethod
+    def fingerprint(result: RunResult) -> str:
+        """Return a hash of all that a run has found out, to the last bit: the summary, every table, the notes.
+
+        Name and seed of the scenario, which the summary repeats, are left out.
+        """
+        summary = {key: it for key, it in result.summary().items() if key not in ("scenario", "seed")}
+        found = sha256(json.dumps(summary).encode())
+        for label, table in _tables(result):
+            found.update(f"{label}: {table.schema}".encode())
+            for name, kind in table.schema.items():
+                column = table.column(name)
+                found.update(json.dumps(column.tolist()).encode() if kind == "text" else column.tobytes())
+        found.update(repr((result.devices, result.notes)).encode())
+        return found.hexdigest()
+
+
+def _tables(result: RunResult) -> Iterator[tuple[str, Table]]:
+    for kind in ("requests", "intervals", "generations", "pointers", "viewers"):
+        for name, table in getattr(result, kind).items():
+            yield f"{kind} of {name}", table
+    for name, sessions in result.sessions.items():
+        for number, session in enumerate(sessions):
+            for kind in ("chunks", "viewing", "intervals"):
+                yield f"{kind} of {name} {number}", getattr(session, kind)
+
+
+@pytest.fixture(scope="session")
+def shipped() -> type[Shipped]:
+    """All of them."""
+    return Shipped
+
+
+@pytest.fixture(params=NAMES)
+def shipped_name(request: pytest.FixtureRequest) -> str:
+    """Each in turn."""
+    return str(request.param)
