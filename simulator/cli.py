@@ -22,11 +22,13 @@ from simulator.commands.options import (
     json_option,
     natural,
     output_option,
+    plugin_option,
     quiet_option,
     set_option,
     study_options,
     sweep_options,
 )
+from simulator.policies.plugins import load_plugins
 
 LISTS = ("policies", "devices", "models", "engines", "networks", "qoe", "scenarios", "metrics", "plots")
 """What `hetsim list` can show."""
@@ -54,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.argv = ["hetsim", *argv]
     module, _, name = arguments.body.partition(":")
     try:
+        if plugins := getattr(arguments, "plugins", ()):
+            load_plugins(plugins)
         body = cast(Callable[[argparse.Namespace], int], getattr(importlib.import_module(module), name))
         status = body(arguments)
         sys.stdout.flush()
@@ -65,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SimulatorError as error:
         print(f"hetsim: {type(error).__name__}: {error}", file=sys.stderr)
         return FAILED
+    except MemoryError:
+        print("hetsim: the memory does not suffice", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("hetsim: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -72,6 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader has gone, which is no fault; what is still in the buffer must not be written at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:  # the world's fault rather than a bug: no traceback
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"hetsim: {where}{error.strerror or error}", file=sys.stderr)
+        return FAILED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
         "files", metavar="FILE", nargs="+", help="scenario or sweep file, or the name of a scenario"
     )
     set_option(validate)
+    plugin_option(validate)
     json_option(validate)
     quiet_option(validate)
 
@@ -131,11 +143,13 @@ def parser() -> argparse.ArgumentParser:
 
     listing = add("list", "listing:show", "what there is: " + ", ".join(LISTS))
     listing.add_argument("what", choices=LISTS)
+    plugin_option(listing)
     json_option(listing)
 
     cite = add("cite", "cite:cite", "every value that a scenario stands on, with its source")
     cite.add_argument("scenario", metavar="SCENARIO")
     set_option(cite)
+    plugin_option(cite)
     json_option(cite)
 
     _plot_options(add("plot", "plots:plot", "draw a run, a comparison, a sweep or a capacity search"))
@@ -145,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     )
     timeline.add_argument("folder", metavar="RUN", type=Path, help="folder that run or compare has written")
     output_option(timeline, "JSON file to write")
+    plugin_option(timeline)
     quiet_option(timeline)
 
     report = add("report", "report:report", "one self-contained HTML page of a folder")
@@ -152,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
         "folder", metavar="FOLDER", type=Path, help="of a run, a comparison, a sweep, a search, or of several"
     )
     output_option(report, "HTML file to write")
+    plugin_option(report)
     quiet_option(report)
 
     reproduce = add("reproduce", "reproduce:reproduce", "a published table beside ours")
@@ -188,6 +204,7 @@ def _plot_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="RUN", type=Path, help="folder that a command has written")
     command.add_argument("kind", metavar="KIND", help="see `hetsim list plots`")
     output_option(command, "png, svg or pdf by the file's ending")
+    plugin_option(command)
     command.add_argument("--service", metavar="NAME", help="where there are several: the one to show")
     command.add_argument(
         "--session", metavar="N", type=natural, help="playback and pipeline: which session (0)"

@@ -75,13 +75,26 @@ def repetition_options(command: argparse.ArgumentParser) -> None:
 
 
 def executor_options(command: argparse.ArgumentParser) -> None:
-    """Where runs are done."""
+    """Where runs are done, and with which code of one's own."""
+    plugin_option(command)
     where = command.add_mutually_exclusive_group()
     where.add_argument("--jobs", metavar="N", type=positive, default=1, help="processes (default 1)")
     where.add_argument(
         "--dask",
         metavar="ADDRESS",
         help="scheduler of dask.distributed, such as tcp://host:8786 (extra `dask`; docs/scaling.md)",
+    )
+
+
+def plugin_option(command: argparse.ArgumentParser) -> None:
+    """Code of one's own."""
+    command.add_argument(
+        "--plugin",
+        metavar="FILE.py|MODULE",
+        action="append",
+        default=[],
+        dest="plugins",
+        help="Python code that registers policies or metrics; may be given several times",
     )
 
 

@@ -20,6 +20,7 @@ from simulator.experiments.identity import identify
 from simulator.experiments.observations import Observations, of_requests, of_viewers
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
 from simulator.metrics.cautions import overload_of
+from simulator.policies.plugins import load_plugins, loaded_plugins
 from simulator.scenario.load import Resolver
 from simulator.scenario.spec import Scenario
 from simulator.world import simulate
@@ -134,10 +135,12 @@ def worker_pool(processes: int, dask: str | None = None) -> Iterator[Executor | 
 
 def process_pool(processes: int) -> ProcessPoolExecutor:
     """Return a pool of processes that end when this one does, be it by ``kill -9``."""
-    return ProcessPoolExecutor(processes, initializer=_end_with_parent)
+    return ProcessPoolExecutor(processes, initializer=_begin, initargs=(loaded_plugins(),))
 
 
-def _end_with_parent() -> None:
+def _begin(plugins: Sequence[str]) -> None:
+    """Make ready for work: know the plug-ins, and end with the parent."""
+    load_plugins(plugins)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as for a job in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them in mid-run
     parent = multiprocessing.parent_process()
@@ -153,7 +156,7 @@ def _end_with_parent() -> None:
 @contextmanager
 def _dask_executor(address: str) -> Iterator[Executor]:
     try:
-        from distributed import Client  # noqa: PLC0415 (an extra, and a slow import)
+        from distributed import Client, SchedulerPlugin, WorkerPlugin  # noqa: PLC0415 (an extra, and a slow import)
         from distributed.comm.addressing import get_address_host_port  # noqa: PLC0415
     except ImportError as error:
         message = "distributed is not installed: pip install 'hetsim[dask]'"
@@ -164,7 +167,20 @@ def _dask_executor(address: str) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         message = f"there is no scheduler at {address!r}: {error}"
         raise InputError(Fault(message, file="--dask")) from error
+
+    plugins = loaded_plugins()
+
+    class _ToWorker(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: object) -> None:
+            load_plugins(plugins)
+
+    class _ToScheduler(SchedulerPlugin):  # type: ignore[misc]
+        async def start(self, scheduler: object) -> None:
+            load_plugins(plugins)
+
     with client:
+        for plugin in (_ToScheduler(), _ToWorker()) if plugins else ():  # also for workers that come later
+            client.register_plugin(plugin)  # type: ignore[no-untyped-call]
         executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
         try:
             yield executor

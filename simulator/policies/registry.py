@@ -13,9 +13,19 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import TypeVar
 
-from devices.errors import SimulatorError
+from devices.errors import InputError, SimulatorError
+from simulator.policies.plugins import import_fault
 
-DECISIONS = ("batching", "kv_loading", "decoding", "node_order", "routing", "recovery", "abr", "collaboration")
+DECISIONS = (
+    "batching",
+    "kv_loading",
+    "decoding",
+    "node_order",
+    "routing",
+    "recovery",
+    "abr",
+    "collaboration",
+)
 """The decisions that a policy can take."""
 
 ENTRY_POINT_GROUP = "hetsim.policies"
@@ -98,7 +108,10 @@ def _load() -> None:
     import simulator.policies.builtin  # noqa: F401, PLC0415 (registers the built-in policies)
 
     for entry in entry_points(group=ENTRY_POINT_GROUP):
-        entry.load()
+        try:
+            entry.load()
+        except (Exception, SystemExit) as error:
+            raise InputError(import_fault(f"{entry.name} = {entry.value}", error)) from error
 
 
 class PolicyOf:
