@@ -24,8 +24,9 @@ class EventLog:
 
     `Environment.log` holds it. The serving engine writes, with the request's ``workload/number`` as subject:
     ``arrive``, ``admit`` (detail: tokens resident), ``load`` (tokens to load), ``meet`` (tokens that were loaded, when
-    the prefix is complete), ``first_token``, ``preempt``, ``finish``; and ``write`` with a storage device as subject
-    (bytes). Without a log, the default, it costs a comparison per event.
+    the prefix is complete), ``first_token``, ``preempt``, ``lose`` (with its GPU; tokens that were out), ``finish``;
+    ``write`` with a storage device as subject (bytes); ``fault`` and ``repair`` with ``device/unit`` or ``link/0`` as
+    subject (name and kind of the fault). Without a log, the default, it costs a comparison per event.
     """
 
     __slots__ = ("entries",)

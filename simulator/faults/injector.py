@@ -133,7 +133,7 @@ class Injector:
             else:
                 assert spec.factor is not None
                 unit.speeds[change.fault] = spec.factor
-                unit.replica.set_speed(prod(unit.speeds.values()))
+                unit.replica.set_speed(prod(unit.speeds.values(), start=1.0))
         elif device in self._storage and spec.kind == "failure":
             self._broken[device] += 1
             self._lose(self._storage[device])
@@ -149,7 +149,7 @@ class Injector:
                 unit.repair(env.now)
             else:
                 del unit.speeds[change.fault]
-                unit.replica.set_speed(prod(unit.speeds.values()))
+                unit.replica.set_speed(prod(unit.speeds.values(), start=1.0))
         elif device in self._storage and spec.kind == "failure":
             self._broken[device] -= 1
             if not self._broken[device]:

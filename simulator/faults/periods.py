@@ -93,4 +93,4 @@ class Faults:
                 present[change.fault] = self.specs[change.fault].factor or 0.0
             else:
                 del present[change.fault]
-            yield change.time_s, prod(present.values())
+            yield change.time_s, prod(present.values(), start=1.0)

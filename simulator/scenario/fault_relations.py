@@ -14,8 +14,8 @@ from simulator.scenario.spec import DeviceSpec, LlmService
 from simulator.scenario.streaming_spec import StreamingService
 from simulator.workloads.spec import GraphTrace, Questions, WorkloadSpec
 
-SHORTEST_MTBF_S = 1e-3
-"""Shortest mean time between faults: each one is an event of its own."""
+SHORTEST_MTBF_S = {"gpu": 1e-3, "storage": 1e-3, "link": 1e-3, "phone": 1.0}
+"""Shortest mean time between faults: each one is an event of its own, those of phones are all planned beforehand."""
 
 _KINDS = {
     "gpu": ("failure", "slowdown"),
@@ -54,6 +54,11 @@ def check_fault(
             (*path, "kind"),
             f"{fault.kind!r} does not befall a {target}; allowed: {', '.join(_KINDS[target])}",
         )
+    shortest_s = SHORTEST_MTBF_S[target]
+    if fault.mtbf is not None and fault.mtbf < shortest_s:
+        yield Problem(
+            (*path, "mtbf"), f"is {fault.mtbf:g} s; allowed for a {target}: {shortest_s:g} s and more"
+        )
     yield from _unit(path, fault, target, devices, services)
     if target == "gpu":
         yield from _answers(path, fault, services, workloads)
@@ -69,8 +74,6 @@ def _times(path: Path_, fault: FaultSpec) -> Iterator[Problem]:
             yield Problem((*path, "duration"), "goes with at; with mtbf goes mttr", key=True)
         if fault.mttr is None:
             yield Problem((*path, "mttr"), "is missing: mtbf needs a mean time to repair", key=True)
-        if fault.mtbf is not None and fault.mtbf < SHORTEST_MTBF_S:
-            yield Problem((*path, "mtbf"), f"is {fault.mtbf:g} s; allowed: {SHORTEST_MTBF_S:g} s and more")
         return
     if fault.mttr is not None:
         yield Problem((*path, "mttr"), "goes with mtbf; with at goes duration", key=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from devices.errors import Fault, InputError
 from simulator.core import Streams, Table
+from simulator.faults.periods import Faults
+from simulator.faults.phones import with_faults
 from simulator.policies.collaboration.protocol import Collaboration, Combination
 from simulator.scenario.spec import Scenario
 from simulator.scenario.streaming_spec import StreamingService
@@ -62,6 +64,7 @@ class StreamedVideo:
     ) -> None:
         self._service = service = scenario.streaming_services[name]
         self._streams = streams
+        self._faults = Faults(scenario.faults, streams)
         self._limit_s = inf if scenario.horizon is None else scenario.horizon
         workload_name, workload = scenario.videos[name]
         self.sessions = workload.sessions
@@ -85,7 +88,7 @@ class StreamedVideo:
     def group(self, session: int) -> Group:
         """Return the group of one session: the phones are the same, their networks are drawn anew."""
         service = self._service
-        return Group(
+        group = Group(
             video=self.video,
             phones=self._participants.phones(self._streams.stream, session),
             combinations=self._combinations,
@@ -97,6 +100,7 @@ class StreamedVideo:
             frames_per_s=FRAMES_PER_S,
             limit_s=self._limit_s,
         )
+        return with_faults(group, self._faults, self.device_of, session) if self._faults.specs else group
 
 
 def first_group(scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]) -> Group:
@@ -204,5 +208,7 @@ def _notes(name: str, group: Group, result: GroupResult) -> Iterator[str]:
             yield f"services.{name}: network traces are shorter than a session and start over"
     if not result.complete:
         yield f"services.{name}: in at least one session a viewer did not see the whole video"
+    if any(entry.what == "fail" for entry in result.log):
+        yield f"services.{name}: at least one phone failed for good"
     if any(entry.what == "die" for entry in result.log):
         yield f"services.{name}: at least one phone's battery ran out"

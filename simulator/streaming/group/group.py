@@ -81,6 +81,11 @@ class Group:
             if not getattr(self, name) > 0.0:
                 yield Fault(f"{getattr(self, name)!r}; allowed: above 0", name)
 
+    @property
+    def longest_s(self) -> float:
+        """When a session that is not over is given up."""
+        return self.limit_s if self.limit_s < inf else 20.0 * self.video.duration_s + 600.0
+
     def _combination_faults(self) -> Iterator[Fault]:
         for index, combination in enumerate(self.combinations):
             path = f"combinations[{index}]"

@@ -66,6 +66,8 @@ class PhoneState:
         """Whether it has neither died nor left."""
         self.joined = False
         """Whether it has come so far as to look for the group; from then on it draws power."""
+        self.sr_speed = 1.0
+        """Share of its SR speed that faults have left."""
         self.heat = Heat.COOL
         self.temperature_c = spec.thermal.ambient_c
         self.meter = Meter(spec.power)

@@ -74,3 +74,7 @@ class GroupPhone:
     """When it leaves for good."""
     away_s: tuple[tuple[float, float], ...] = ()
     """Times out of range: (from, until) in s, rising. Its viewer plays on what is in the buffer."""
+    failed_s: tuple[tuple[float, float], ...] = ()
+    """Times out of order, likewise, which may overlap; one without end switches the phone off for good."""
+    slow_sr: tuple[tuple[float, float, float], ...] = ()
+    """Times of slow super-resolution: (from, until, share of its speed that is left); shares multiply."""

@@ -183,7 +183,7 @@ class Phone(PhoneState):
         task = server.current = server.queue.pop(0)
         now_s = self.env._now
         cool_s = self._sr_s[task.chunk.combination.name]
-        slow = self.spec.thermal.throttled_share if self.heat is Heat.THROTTLED else 1.0
+        slow = self.sr_speed * (self.spec.thermal.throttled_share if self.heat is Heat.THROTTLED else 1.0)
         frame_s = cool_s / slow / self._frames
         task.sr_start_s = max(now_s, task.ready_s)
         task.sr_end_s = max(task.sr_start_s + cool_s / slow, task.decode_end_s + frame_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import inf
+from math import inf, prod
 
 from simulator.core import Environment
 from simulator.streaming.group.energy import Component
@@ -54,7 +54,10 @@ class Presence:
         self._connected = [False] * len(self._phones)
         """By phone: whether it knows the controller's hotspot."""
         self._connecting = [False] * len(self._phones)
-        self._away = [False] * len(self._phones)
+        self._away = [0] * len(self._phones)
+        """By phone: reasons for which it is out of range or out of order."""
+        self._slow: list[list[float]] = [[] for _ in self._phones]
+        """By phone: shares of its SR speed that faults leave at present."""
         self._to_come = 0
         """Changes that are planned and could bring the session on."""
 
@@ -87,6 +90,12 @@ class Presence:
                 self._plan(start_s, partial(self._set_away, phone, True))
                 if end_s < inf:
                     self._plan(end_s, partial(self._set_away, phone, False))
+            for start_s, end_s in spec.failed_s:  # no change to wait for: it brings nothing on
+                self._env.call_at(start_s, partial(self._fail, phone, end_s))
+            for start_s, end_s, share in spec.slow_sr:
+                self._env.call_at(start_s, partial(self._slow_sr, phone, share))
+                if end_s < inf:
+                    self._env.call_at(end_s, partial(self._quick_sr, phone, share))
             if spec.leaves_s < inf:
                 self._plan(spec.leaves_s, partial(self.remove, phone, "leave"))
 
@@ -137,8 +146,33 @@ class Presence:
         self._update()
 
     def _set_away(self, phone: Phone, away: bool) -> None:
-        self._away[phone.index] = away
+        self._away[phone.index] += 1 if away else -1
         self._update()
+
+    def _fail(self, phone: Phone, end_s: float) -> None:
+        """Have a phone be out of order until `end_s`; switched off for good where that is infinity."""
+        if end_s == inf:
+            self.remove(phone, "fail")
+        elif phone.alive:
+            self._flow.log("fault", phone.name)
+            self._plan(end_s, partial(self._repair, phone))
+            self._set_away(phone, True)
+
+    def _repair(self, phone: Phone) -> None:
+        if phone.alive:
+            self._flow.log("repair", phone.name)
+        self._set_away(phone, False)
+
+    def _slow_sr(self, phone: Phone, share: float) -> None:
+        """Have SR be slower from the next chunk on; the one under way is finished as it began."""
+        self._flow.log("fault", phone.name)
+        self._slow[phone.index].append(share)
+        phone.sr_speed = prod(self._slow[phone.index], start=1.0)
+
+    def _quick_sr(self, phone: Phone, share: float) -> None:
+        self._flow.log("repair", phone.name)
+        self._slow[phone.index].remove(share)
+        phone.sr_speed = prod(self._slow[phone.index], start=1.0)
 
     def remove(self, phone: Phone, why: str) -> None:
         """Have a phone leave or die."""

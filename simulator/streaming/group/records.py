@@ -62,7 +62,7 @@ class Happening(NamedTuple):
     what: str
     """``assign``, ``download``, ``downloaded``, ``forwarded``, ``process``, ``processed``, ``complete``, ``reassign``,
     ``restore`` (who returns had the result), ``plain`` (SR given up), ``join``, ``enter``, ``exit``,
-    ``leave``, ``die``, ``controller``, ``cool``,
+    ``leave``, ``die``, ``fail`` (for good), ``fault``, ``repair``, ``controller``, ``cool``,
     ``throttled``, ``stopped``, ``iteration``."""
     phone: str
     """Who; empty where nobody in particular."""

@@ -79,8 +79,7 @@ class Session:
         self._held_until_s = 0.0
         self._ended = Event(env)
         self._end: Call | None = None
-        limit_s = group.limit_s
-        self._limit_s = limit_s if limit_s < inf else 20.0 * video.duration_s + 600.0
+        self._limit_s = group.longest_s
         self.end_s = 0.0
         """When it ended."""
 

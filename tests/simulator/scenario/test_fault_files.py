@@ -55,7 +55,11 @@ def problems(fault: str, base: str = BASE) -> str:
             "goes with at",
         ),
         ("device: gpu, kind: failure, at: 9 s, mttr: 1 s", "faults.it.mttr", "goes with mtbf"),
-        ("device: gpu, kind: failure, mtbf: 1 us, mttr: 1 s", "faults.it.mtbf", "allowed: 0.001 s and more"),
+        (
+            "device: gpu, kind: failure, mtbf: 1 us, mttr: 1 s",
+            "faults.it.mtbf",
+            "allowed for a gpu: 0.001 s and more",
+        ),
         ("device: gpu, kind: failure, at: -1 s", "faults.it.at", "-1"),
         ("device: gpu, kind: slowdown, at: 1 s", "faults.it.factor", "is missing"),
         (
