@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simulator.core import EventLog
@@ -11,6 +13,7 @@ from simulator.policies.recovery.retry import Retry
 from simulator.policies.registry import PolicyError
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.serving.service import COMPLETED, FAILED, UNFINISHED
+from simulator.workloads.spec import Closed, Poisson, Sessions
 
 
 def failure(**fields):
@@ -27,7 +30,7 @@ def run(lab, workload, faults, recovery=None, replicas=1, log=None, **fields):
 
 
 def one(lab, result):
-    return {name: column[0] for name, column in lab.columns(result).items()}
+    return {name: column[:1].tolist()[0] for name, column in lab.columns(result).items()}
 
 
 @pytest.mark.parametrize("keep_generated", [False, True])
@@ -157,11 +160,41 @@ def test_retries_come_to_an_end(lab):
 
 @pytest.mark.parametrize("recovery", [Reroute(), Retry(), Fail()])
 def test_where_no_gpu_will_ever_be_up_again_requests_have_failed(lab, recovery):
-    """What is under way, what waits, and what is still to come, also from a closed loop."""
+    """What is under way, what waits, and what is still to come."""
     rows = [(0.1 * i, 100, 200) for i in range(30)]
     columns = lab.columns(run(lab, lab.trace(rows), {"end": failure(at=1.0)}, recovery, replicas=2))
     assert set(columns["status"]) == {FAILED}
     assert len(columns["status"]) == 30
+
+
+@pytest.mark.parametrize("recovery", [Reroute(retries=1), Retry(keep_generated=False), Fail()])
+def test_what_waits_for_a_lost_request_goes_on(lab, recovery):
+    """The next ones of a closed loop, and the next turns of sessions, come when a request has ended or failed."""
+    closed = lab.synthetic(arrivals=Closed(concurrency=4), requests=40, output_tokens=60)
+    sessions = lab.synthetic(
+        rate=2.0,
+        arrivals=Poisson(),
+        requests=40,
+        sessions=Sessions(turns=4, think_time=0.3),
+        output_tokens=60,
+    )
+    faults = {"crash": failure(mtbf=1.0, mttr=0.2), "slow": slowdown(0.5, mtbf=1.0, mttr=1.0)}
+    for workload in (closed, sessions):
+        columns = lab.columns(run(lab, workload, faults, recovery, replicas=2))
+        assert columns["request"].tolist() == list(range(40))
+        assert UNFINISHED not in columns["status"]
+        assert FAILED in columns["status"] or recovery != Fail()
+
+
+def test_services_that_share_a_device_share_its_faults(lab):
+    """Replicas are numbered through: 0 and 1 are those of the first service, 2 that of the second."""
+    two = {"chat": lab.llm(replicas=2), "other": lab.llm(replicas=1)}
+    work = {name: lab.synthetic(service=name, requests=4, output_tokens=200) for name in two}
+    scenario = lab.scenario(work, faults={"crash": failure(at=0.5, duration=1.0, unit=2)})
+    summary = lab.run(replace(scenario, services=two)).summary()
+    assert summary["services"]["chat"]["faults"]["failures"] == 0
+    assert summary["services"]["other"]["faults"]["failures"] == 1
+    assert summary["services"]["other"]["faults"]["retries"] == 4
 
 
 def test_arrivals_wait_while_no_gpu_is_up(lab):
