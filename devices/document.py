@@ -21,6 +21,10 @@ from devices.errors import Fault, InputError
 
 MAXIMUM_BYTES = 16 * 2**20
 """Larger files are refused: a scenario or catalogue file has some kilobytes, so it is the wrong file."""
+MAXIMUM_VALUES = 100_000
+"""So is a file of more values, keys included: they would take long to read, and much memory."""
+MAXIMUM_FAULTS = 100
+"""Breaches of the rules after which the rest of a file is not looked at."""
 MAXIMUM_DEPTH = 64
 """Deeper nesting is refused."""
 
@@ -176,6 +180,7 @@ class _Reader:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self.faults: list[Fault] = []
+        self._values = 0
         self.marks: dict[Path_, Mark] = {}
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
 
@@ -207,6 +212,10 @@ class _Reader:
         return data
 
     def _value(self, event: yaml.Event, path: Path_) -> Any:
+        self._values += 1
+        if self._values > MAXIMUM_VALUES:
+            self._fault(f"more than {MAXIMUM_VALUES:,} keys and values", event, path[:3])
+            raise InputError(self.faults)
         if isinstance(event, yaml.AliasEvent):
             self._fault(f"aliases are not allowed (*{event.anchor}); write the value out", event, path)
             return None
@@ -281,6 +290,8 @@ class _Reader:
     def _fault(self, message: str, event: yaml.Event, path: Path_) -> None:
         line, column = _place(event)
         self.faults.append(Fault(message, dotted(path), self.name, line, column))
+        if len(self.faults) >= MAXIMUM_FAULTS:
+            raise InputError(self.faults)
 
 
 def _place(event: yaml.Event) -> tuple[int, int]:

@@ -62,27 +62,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = body(arguments)
         sys.stdout.flush()
         return status
-    except InputError as error:
-        for fault in error.faults:
-            print(fault, file=sys.stderr)
-        return BAD_INPUT
-    except SimulatorError as error:
-        print(f"hetsim: {type(error).__name__}: {error}", file=sys.stderr)
-        return FAILED
-    except MemoryError:
-        print("hetsim: the memory does not suffice", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("hetsim: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # the reader has gone, which is no fault; what is still in the buffer must not be written at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except OSError as error:  # the world's fault rather than a bug: no traceback
-        where = f"{error.filename}: " if error.filename is not None else ""
-        print(f"hetsim: {where}{error.strerror or error}", file=sys.stderr)
-        return FAILED
+    except (SimulatorError, MemoryError, KeyboardInterrupt, OSError) as error:
+        return _status_of(error)
+
+
+def _status_of(error: BaseException) -> int:
+    """Say what has gone wrong, as far as it is no bug, and return the exit status."""
+    match error:
+        case InputError():
+            for fault in error.faults:
+                print(fault, file=sys.stderr)
+            return BAD_INPUT
+        case KeyboardInterrupt():
+            print("hetsim: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        case BrokenPipeError():
+            # the reader has gone, which is no fault; what is still in the buffer must not be written at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+        case OSError():
+            where = f"{error.filename}: " if error.filename is not None else ""
+            print(f"hetsim: {where}{error.strerror or error}", file=sys.stderr)
+        case MemoryError():
+            print("hetsim: the memory does not suffice", file=sys.stderr)
+        case _:
+            print(f"hetsim: {type(error).__name__}: {error}", file=sys.stderr)
+    return FAILED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -134,7 +139,6 @@ def parser() -> argparse.ArgumentParser:
         "files", metavar="FILE", nargs="+", help="scenario or sweep file, or the name of a scenario"
     )
     set_option(validate)
-    plugin_option(validate)
     json_option(validate)
     quiet_option(validate)
 
@@ -143,13 +147,11 @@ def parser() -> argparse.ArgumentParser:
 
     listing = add("list", "listing:show", "what there is: " + ", ".join(LISTS))
     listing.add_argument("what", choices=LISTS)
-    plugin_option(listing)
     json_option(listing)
 
     cite = add("cite", "cite:cite", "every value that a scenario stands on, with its source")
     cite.add_argument("scenario", metavar="SCENARIO")
     set_option(cite)
-    plugin_option(cite)
     json_option(cite)
 
     _plot_options(add("plot", "plots:plot", "draw a run, a comparison, a sweep or a capacity search"))
@@ -159,7 +161,6 @@ def parser() -> argparse.ArgumentParser:
     )
     timeline.add_argument("folder", metavar="RUN", type=Path, help="folder that run or compare has written")
     output_option(timeline, "JSON file to write")
-    plugin_option(timeline)
     quiet_option(timeline)
 
     report = add("report", "report:report", "one self-contained HTML page of a folder")
@@ -167,8 +168,9 @@ def parser() -> argparse.ArgumentParser:
         "folder", metavar="FOLDER", type=Path, help="of a run, a comparison, a sweep, a search, or of several"
     )
     output_option(report, "HTML file to write")
-    plugin_option(report)
     quiet_option(report)
+    for command in (validate, listing, cite, timeline, report):
+        plugin_option(command)
 
     reproduce = add("reproduce", "reproduce:reproduce", "a published table beside ours")
     reproduce.add_argument("study", metavar="STUDY", help=" | ".join(STUDIES))
@@ -182,13 +184,13 @@ def parser() -> argparse.ArgumentParser:
     fit_options(add(CALIBRATE_FIT, "", "rebuild device and engine files from the tables that they stand on"))
     read_options(add(CALIBRATE_READ, "", "read a published table into the schema of our measurements"))
 
-    compiling = add(
-        "compile",
-        "compiling:compiling",
-        "make serving simulations two to three times as fast (needs a C compiler)",
+    _compile_options(
+        add(
+            "compile",
+            "compiling:compiling",
+            "make serving simulations two to three times as fast (needs a C compiler)",
+        )
     )
-    compiling.add_argument("--remove", action="store_true", help="delete the compiled modules again")
-    quiet_option(compiling)
 
     add("version", "files:version", "version of hetsim and of what it computes with")
     return top
@@ -198,6 +200,11 @@ def _two_words(argv: list[str]) -> list[str]:
     """Join the words of a command of two, which argparse does not know."""
     command = " ".join(argv[:2])
     return [command, *argv[2:]] if command in (CALIBRATE_FIT, CALIBRATE_READ) else argv
+
+
+def _compile_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--remove", action="store_true", help="delete the compiled modules again")
+    quiet_option(command)
 
 
 def _plot_options(command: argparse.ArgumentParser) -> None:

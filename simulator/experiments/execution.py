@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from devices.errors import Fault, InputError
+from devices.errors import Fault, InputError, SimulatorError
 from simulator.experiments.identity import identify
 from simulator.experiments.observations import Observations, of_requests, of_viewers
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
 from simulator.metrics.cautions import overload_of
+from simulator.policies.blame import policy_in
 from simulator.policies.plugins import load_plugins, loaded_plugins
 from simulator.scenario.load import Resolver
 from simulator.scenario.spec import Scenario
@@ -170,17 +171,17 @@ def _dask_executor(address: str) -> Iterator[Executor]:
 
     plugins = loaded_plugins()
 
-    class _ToWorker(WorkerPlugin):  # type: ignore[misc]
+    class _ToWorker(WorkerPlugin):
         def setup(self, worker: object) -> None:
             load_plugins(plugins)
 
-    class _ToScheduler(SchedulerPlugin):  # type: ignore[misc]
+    class _ToScheduler(SchedulerPlugin):
         async def start(self, scheduler: object) -> None:
             load_plugins(plugins)
 
     with client:
         for plugin in (_ToScheduler(), _ToWorker()) if plugins else ():  # also for workers that come later
-            client.register_plugin(plugin)  # type: ignore[no-untyped-call]
+            client.register_plugin(plugin)
         executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
         try:
             yield executor
@@ -263,4 +264,6 @@ def bad_input(outcomes: Sequence[Outcome]) -> InputError | None:
 
 def _failure(stage: str, error: Exception) -> Failure:
     faults = error.faults if isinstance(error, InputError) else ()
-    return Failure(stage, type(error).__name__, str(error), traceback.format_exc(), faults)
+    policy = None if isinstance(error, SimulatorError) else policy_in(error.__traceback__)
+    message = f"{policy}: {error}" if policy else str(error)
+    return Failure(stage, type(error).__name__, message, traceback.format_exc(), faults)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Several
 from typing import TYPE_CHECKING
 
 from simulator.core import ARRIVAL
 from simulator.policies.decoding import Generation, visible_edges
 from simulator.policies.node_order import ReadyNode
+from simulator.policies.registry import PolicyError
 from simulator.serving.prefix_ids import AnswerIds
 from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
@@ -184,6 +186,10 @@ class Answer:
         stops = sorted({tokens for tokens, _ in self._watchers[number] if tokens < it.tokens})
         order = self.service.node_order
         rank = order.key(ReadyNode(it.tokens, self._ahead[number])) if it.after else None
+        if it.after and not (isinstance(rank, int | float) and -math.inf < rank < math.inf):
+            raise PolicyError(
+                f"node_order policy {type(order).__qualname__} decided the key {rank!r}; allowed: finite numbers"
+            )
         sequence = GenerationSequence(
             self,
             number,

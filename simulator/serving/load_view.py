@@ -104,6 +104,12 @@ def check_plan(policy: object, plan: object, view: AdmissionView) -> LoadPlan:
     if not isinstance(plan, LoadPlan):
         raise PolicyError(f"kv_loading policy {name} returned {plan!r}, not a LoadPlan")
     low, high = view.resident_tokens, view.stored_tokens
+    if not all(type(it) is int for it in (plan.compute_to, plan.load_from)):
+        raise PolicyError(f"kv_loading policy {name} decided {plan}: tokens are whole numbers")
+    if not all(type(it) is bool for it in (plan.yields, plan.overlap_layers)):
+        raise PolicyError(
+            f"kv_loading policy {name} decided {plan}: yields and overlap_layers are true or false"
+        )
     if not (low <= plan.compute_to <= high and low <= plan.load_from <= high):
         raise PolicyError(f"kv_loading policy {name} decided {plan}: both must lie in {low}..{high}")
     if plan.compute_to < plan.load_from:

@@ -470,7 +470,7 @@ class Replica:
     def _drawn_budget(self) -> int:
         """Ask the policy for the coming step's budget; what others take of every step is not to be had."""
         budget = self.batching.step_budget(self.rng)
-        if not isinstance(budget, int) or budget < 1:
+        if type(budget) is not int or budget < 1:
             raise PolicyError(
                 f"batching policy {type(self.batching).__qualname__} decided a step budget of {budget!r} tokens; "
                 "allowed: whole numbers from 1 on"

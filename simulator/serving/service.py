@@ -187,7 +187,7 @@ class ServiceRuntime:
             return ANYWHERE
         else:
             choice = self.routing.choose(replicas, sequence.hash_ids, self._routed)
-            if choice not in range(len(replicas)):
+            if type(choice) is not int or choice not in range(len(replicas)):
                 raise PolicyError(
                     f"routing policy {type(self.routing).__qualname__} chose replica {choice!r}; "
                     f"allowed: 0..{len(replicas) - 1}"

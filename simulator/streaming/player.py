@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from devices.errors import Fault, InputError
 from simulator.policies.abr import Abr, AbrSession, AbrView, Choice, Download
-from simulator.policies.registry import PolicyError
+from simulator.policies.abr.protocol import check_choice
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.video import Video
 
@@ -110,7 +110,7 @@ class Player:
             if playback.buffer_s > most_s:
                 self._make_room(playback.buffer_s - most_s, playback, session)
             choice = session.choose(AbrView(segment, playback.buffer_s, last))
-            _check(choice, rule, video.levels)
+            check_choice(choice, rule, video.levels)
             if last is None and self.first_level is not None:
                 choice = Choice(min(self.first_level, video.levels - 1))
             if choice.wait_s:
@@ -258,13 +258,3 @@ class _Playback:
         if lack_s > ROUNDING_S:
             self._stall_s += lack_s
         self.buffer_s = max(-lack_s, 0.0)
-
-
-def _check(choice: object, rule: Abr, levels: int) -> None:
-    """Refuse what no player can do, and name the rule."""
-    if not isinstance(choice, Choice):
-        raise PolicyError(f"abr policy {rule!r} answers {choice!r}; a Choice is expected")
-    if not isinstance(choice.level, int) or not 0 <= choice.level < levels:
-        raise PolicyError(f"abr policy {rule!r} chooses level {choice.level!r}; there are 0 to {levels - 1}")
-    if not 0.0 <= choice.wait_s < math.inf:
-        raise PolicyError(f"abr policy {rule!r} wants to wait {choice.wait_s!r} s; at least 0 is allowed")

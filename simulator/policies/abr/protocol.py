@@ -9,9 +9,12 @@ per combination of bitrate and super-resolution model, whose quality is not the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from simulator.policies.registry import PolicyError
 
 SHORTEST_S = 1e-9
 """A transfer counts as this long at least, so that a throughput is finite however small the segment."""
@@ -137,3 +140,19 @@ class Abr(Protocol):
         max_buffer_s
             Most playing time that the player keeps in its buffer, in s.
         """
+
+
+def check_choice(choice: object, rule: Abr, levels: int) -> None:
+    """Refuse what no player can do.
+
+    Raises
+    ------
+    PolicyError
+        Naming the rule and what it chose.
+    """
+    if not isinstance(choice, Choice):
+        raise PolicyError(f"abr policy {rule!r} answers {choice!r}; a Choice is expected")
+    if type(choice.level) is not int or not 0 <= choice.level < levels:
+        raise PolicyError(f"abr policy {rule!r} chooses level {choice.level!r}; there are 0 to {levels - 1}")
+    if not isinstance(choice.wait_s, int | float) or not 0.0 <= choice.wait_s < math.inf:
+        raise PolicyError(f"abr policy {rule!r} wants to wait {choice.wait_s!r} s; at least 0 is allowed")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Protocol
 
-from simulator.policies.abr.protocol import Abr, AbrSession, AbrView, Download
+from simulator.policies.abr.protocol import Abr, AbrSession, AbrView, Download, check_choice
 from simulator.policies.abr.throughput import Throughput
 from simulator.policies.collaboration.protocol import (
     Combination,
@@ -119,6 +119,7 @@ class _Driven:
             self._session.waited(view.now_s - self._last_end_s)
         self._last_end_s = None
         choice = self._session.choose(AbrView(view.next_chunk, view.buffer_s, self._last_level))
+        check_choice(choice, self._settings.rule, len(self._combinations))
         self._last_level = choice.level
         self._present = [phone.present for phone in view.phones]
         self._buffers_s[view.next_chunk] = view.buffer_s

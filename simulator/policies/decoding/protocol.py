@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from simulator.policies.registry import PolicyError
@@ -117,7 +118,7 @@ def continued(generations: Sequence[Generation], parents: Sequence[int]) -> tupl
     return prompt + tuple(Piece(it, generations[it].tokens) for it in parents if it not in held)
 
 
-def check_generations(policy: object, question: Question, generations: Sequence[Generation]) -> None:
+def check_generations(policy: Decoding, question: Question, generations: Sequence[Generation]) -> None:
     """Check that generations can be carried out and that no prompt holds what is not yet written.
 
     Raises
@@ -126,11 +127,8 @@ def check_generations(policy: object, question: Question, generations: Sequence[
         Naming the policy, the generation, and what is wrong.
     """
 
-    def wrong(message: str) -> PolicyError:
-        return PolicyError(f"decoding policy {type(policy).__qualname__} decided nonsense: {message}")
-
-    if not generations:
-        raise wrong("no generation at all")
+    wrong = partial(_nonsense, policy)
+    _check_form(policy, generations)
     known: list[dict[int, int]] = []  # what each generation may read of earlier ones
     decoded: set[int] = set()
     for number, it in enumerate(generations):
@@ -153,13 +151,47 @@ def check_generations(policy: object, question: Question, generations: Sequence[
                 raise wrong(
                     f"generation {number} reads {end} tokens of a question of {question.prompt_tokens}"
                 )
-        twice = decoded.intersection(it.nodes)
-        if twice:
-            raise wrong(f"node {min(twice)} is decoded twice")
-        decoded.update(it.nodes)
+        for node in it.nodes:
+            if node in decoded:
+                raise wrong(f"node {node} is decoded twice")
+            decoded.add(node)
         known.append(reads)
-    if len(decoded) != len(question.graph) or max(decoded) >= len(question.graph):
+    if decoded != set(range(len(question.graph))):
         raise wrong(f"it decodes nodes {sorted(decoded)} of an answer of {len(question.graph)} nodes")
+
+
+def _nonsense(policy: object, message: str) -> PolicyError:
+    return PolicyError(f"decoding policy {type(policy).__qualname__} decided nonsense: {message}")
+
+
+def _check_form(policy: Decoding, generations: object) -> None:
+    """Check that these are generations, each of whole numbers and for a service that the policy uses."""
+    if not isinstance(generations, Sequence) or not all(isinstance(it, Generation) for it in generations):
+        raise _nonsense(policy, f"{generations!r} is no sequence of generations")
+    if not generations:
+        raise _nonsense(policy, "no generation at all")
+    for number, it in enumerate(generations):
+        if not _well_typed(it):
+            raise _nonsense(
+                policy, f"generation {number} is {it}; tokens, nodes and generations are whole numbers"
+            )
+        if it.service and it.service not in policy.services:
+            allowed = ", ".join(policy.services) or "none"
+            raise _nonsense(policy, f"generation {number} is for {it.service!r}; allowed: {allowed}")
+
+
+def _well_typed(it: Generation) -> bool:
+    """Whether the parts of a generation are of the types that are said above; a type checker sees no plug-in."""
+    if not all(isinstance(part, tuple) for part in (it.prompt, it.after, it.nodes)):
+        return False
+    if not all(isinstance(piece, Piece) and isinstance(piece.source, str | int) for piece in it.prompt):
+        return False
+    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in it.after):
+        return False
+    numbers = [it.tokens, *it.nodes]
+    numbers += [number for piece in it.prompt for number in (piece.tokens, piece.start)]
+    numbers += [number for pair in it.after for number in pair]
+    return all(type(number) is int for number in numbers) and isinstance(it.service, str)
 
 
 def visible_edges(graph: AnswerGraph, generations: Sequence[Generation] | None) -> int:

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from simulator.policies.collaboration.protocol import EVERYONE, Assignment, ChunkScheduler, Decision, GroupAbr
+from simulator.policies.collaboration.protocol import (
+    EVERYONE,
+    Assignment,
+    ChunkScheduler,
+    Combination,
+    Decision,
+    GroupAbr,
+)
 from simulator.policies.registry import PolicyError
 from simulator.streaming.group.chunks import Chunk
 
@@ -23,13 +30,15 @@ def checked_decision(abr: GroupAbr, session: Session) -> Decision:
         Where the combination is none that the group has, no present phone can run it, or there is no chunk.
     """
     decision = abr.decide(session)
-    who = type(abr).__qualname__
+    who = f"collaboration policy's {type(abr).__qualname__}"
+    if not isinstance(decision, Decision) or not isinstance(decision.combination, Combination):
+        raise PolicyError(f"{who} decided {decision!r}; a Decision on a Combination is expected")
     combination = decision.combination
     if combination not in (session.group.combinations if combination.sr else session.plain):
         raise PolicyError(f"{who} decided on a combination that the session does not have: {combination}")
-    if decision.chunks < 1:
-        raise PolicyError(f"{who} decided on {decision.chunks} chunks; allowed: at least 1")
-    if not 0.0 <= decision.wait_s < inf:
+    if type(decision.chunks) is not int or decision.chunks < 1:
+        raise PolicyError(f"{who} decided on {decision.chunks!r} chunks; allowed: whole numbers from 1 on")
+    if not isinstance(decision.wait_s, int | float) or not 0.0 <= decision.wait_s < inf:
         raise PolicyError(f"{who} decided to wait for {decision.wait_s!r} s; allowed: at least 0 and finite")
     return decision
 
@@ -47,21 +56,30 @@ def checked_assignments(
     """
     by_index = {chunk.index: chunk for chunk in unassigned}
     pairs: list[tuple[Chunk, Assignment]] = []
-    for assignment in scheduler.assign(session, tuple(unassigned)):
+    who = f"collaboration policy's {type(scheduler).__qualname__}"
+    given = scheduler.assign(session, tuple(unassigned))
+    if not isinstance(given, Sequence) or not all(_well_typed(it) for it in given):
+        raise PolicyError(f"{who} answered {given!r}; a sequence of Assignments of whole numbers is expected")
+    for assignment in given:
         chunk = by_index.pop(assignment.chunk, None)
         if chunk is None:
-            raise PolicyError(
-                f"{type(scheduler).__qualname__} gave chunk {assignment.chunk} away, which is not unassigned"
-            )
+            raise PolicyError(f"{who} gave chunk {assignment.chunk} away, which is not unassigned")
         if fault := _fault(assignment, chunk, session):
-            raise PolicyError(f"{type(scheduler).__qualname__}, chunk {chunk.index}: {fault}")
+            raise PolicyError(f"{who}, chunk {chunk.index}: {fault}")
         pairs.append((chunk, assignment))
     if not pairs and not under_way() and _feasible(unassigned[0], session):
         raise PolicyError(
-            f"{type(scheduler).__qualname__} gives chunk {unassigned[0].index} to nobody although nothing is under "
+            f"{who} gives chunk {unassigned[0].index} to nobody although nothing is under "
             "way: the session would stand for ever"
         )
     return pairs
+
+
+def _well_typed(assignment: object) -> bool:
+    """Whether it is an assignment whose chunk and phones are numbers of such; a type checker sees no plug-in."""
+    if not isinstance(assignment, Assignment):
+        return False
+    return all(isinstance(it, int) for it in (assignment.chunk, assignment.downloader, assignment.processor))
 
 
 def _fault(assignment: Assignment, chunk: Chunk, session: Session) -> str | None:
