@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run
 TEST_STAMP := $(VENV)/.test
 
-.PHONY: run test test-slow test-compiled lint types bench clean
+.PHONY: run test test-slow test-compiled lint types bench lock clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -43,6 +43,10 @@ bench: $(RUN_STAMP)  ## speed, as ratios to bare SimPy timeouts measured in the 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[compile]"
 	$(BIN)/python -m simulator.bench
 	$(BIN)/python -m simulator.bench.dispatch
+
+lock: $(BIN)/python  ## pin what the tests are developed with, by hash (needs uv on the PATH)
+	uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --extra test \
+		--python-version 3.11 pyproject.toml --output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -184,11 +184,6 @@ def versions() -> dict[str, str]:
 
 def peak_memory_bytes() -> int | None:
     """Return the most memory that this process has held so far; None where the system does not tell."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage tells on Linux counts the parent's memory at the fork, too
-        for line in status.read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
     try:
         import resource  # noqa: PLC0415 (absent on Windows)
     except ImportError:
