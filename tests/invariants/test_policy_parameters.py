@@ -29,6 +29,13 @@ CONTEXTS: dict[str, list[tuple[str, list[str], str]]] = {
         ),
     ],
     "routing": [("cake/agents.yaml", ["devices.gpu.count=3"], "services.chat.policies.routing")],
+    "recovery": [
+        (
+            "faults/gpu_failure.yaml",
+            ["workloads.chat.requests=500", "faults.crash.mtbf=6 s", "faults.crash.mttr=1 s"],
+            "services.chat.policies.recovery",
+        )
+    ],
     "abr": [
         (
             "oasis/player.yaml",

@@ -19,6 +19,10 @@ INERT = {
     "name": "a label",
     "description": "a label",
     "workloads.*.service": "names the service; with another one the scenario is another",
+    **{
+        f"services.*.policies.recovery{it}": "without faults it is never asked: test_policy_parameters.py"
+        for it in ("", ".retries", ".keep_generated")
+    },
     "services.*.gpus": "names a device; each must be used, so that it cannot be changed alone",
     "services.*": "the kind of a service selects its type: other fields",
     "workloads.*": "the kind of a trace selects its type: other fields",
