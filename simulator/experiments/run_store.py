@@ -184,6 +184,11 @@ def versions() -> dict[str, str]:
 
 def peak_memory_bytes() -> int | None:
     """Return the most memory that this process has held so far; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage tells on Linux counts the parent's memory at the fork, too
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource  # noqa: PLC0415 (absent on Windows)
     except ImportError:
@@ -359,6 +364,16 @@ def load_run(folder: Path) -> StoredRun:
     return StoredRun(folder, read_manifest(folder, "run"))
 
 
+KINDS = ("run", "comparison", "sweep", "capacity")
+"""What a folder can hold."""
+
+
+def _called(kind: object) -> str:
+    if kind in KINDS:
+        return f"a {kind}"
+    return shown(kind) if kind else "a file of another program"
+
+
 def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     """Return the manifest of a folder of some `kind` (``run`` or ``comparison``).
 
@@ -377,7 +392,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     if found != kind:
         raise InputError(
             Fault(
-                f"holds {shown(found) if found else 'a file of another program'}, not a {kind}",
+                f"holds {_called(found)}, not a {kind}",
                 file=str(folder),
             )
         )
