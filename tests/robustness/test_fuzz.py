@@ -15,7 +15,7 @@ from simulator.workloads.graph_reader import read_graphs
 from simulator.workloads.readers import read_azure, read_csv, read_mooncake, read_sharegpt
 from simulator.workloads.sources import SourceFile
 
-FAST, SLOW = 150, 20_000
+FAST, SLOW = 75, 20_000
 ODD = [
     "", "0", "-1", "1e400", "nan", ".inf", "9" * 40, "0x" + "f" * 4000, "null", "true", "[]", "{}", "[[", "}", '"', "'",
     ":", ",", "- ", "\n", "\r\n", "\t", "&a ", "*a", "!!a ", "<<: ", "#", "---\n", "%", "\ufeff",

@@ -131,7 +131,9 @@ def test_workers_that_share_no_memory_know_the_plug_ins(desk, plugin):
 
 def test_workers_of_a_cluster_know_the_plug_ins(desk, plugin):
     plugin("mine_remote")
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True) as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=True
+    ) as cluster:
         address = cluster.scheduler_address
         with ThreadPoolExecutor() as pool:
             argv = [
