@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -71,7 +72,7 @@ ROOT: Final = Path(__file__).parents[1]
 """Folder that holds the packages."""
 
 NOTE: Final = ROOT / "simulator" / "compiled.json"
-"""SHA-256 of the source of each module that stands there compiled; absent where none does."""
+"""SHA-256 of every source that the compiled modules were made with: constants of others are copied into them."""
 
 _GROUP: Final = "hetsim"
 _BUILD: Final = """\
@@ -121,9 +122,10 @@ def compile_engine(root: Path = ROOT) -> None:
             raise SimulatorError(f"the engine could not be compiled:\n{said}")
         try:
             remove(root)
+            # the note comes first, so that there is never a compiled module without one
+            (root / NOTE.relative_to(ROOT)).write_text(json.dumps(_digests(root), indent=2) + "\n")
             for path in built:
                 shutil.copy2(work / path, root / path)
-            (root / NOTE.relative_to(ROOT)).write_text(json.dumps(_digests(root), indent=2) + "\n")
         except OSError as error:
             raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(root))) from error
 
@@ -144,8 +146,10 @@ def check(root: Path = ROOT) -> None:
     SimulatorError
         Which one it is, and what to do.
     """
-    made_from = json.loads((root / NOTE.relative_to(ROOT)).read_text(encoding="utf-8"))
-    changed = [name for name, digest in _digests(root).items() if made_from.get(name) != digest]
+    note = root / NOTE.relative_to(ROOT)
+    made_from = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    now = _digests(root)
+    changed = [name for name in sorted(now.keys() | made_from.keys()) if now.get(name) != made_from.get(name)]
     if changed:
         raise SimulatorError(
             f"{changed[0]} has changed since the engine was compiled: hetsim compile (again), or "
@@ -155,7 +159,7 @@ def check(root: Path = ROOT) -> None:
 
 def is_compiled(root: Path = ROOT) -> bool:
     """Tell whether the engine stands there compiled."""
-    return (root / NOTE.relative_to(ROOT)).is_file()
+    return next(_binaries(root), None) is not None
 
 
 def _source(module: str) -> Path:
@@ -163,13 +167,16 @@ def _source(module: str) -> Path:
 
 
 def _digests(root: Path) -> dict[str, str]:
-    return {module: hashlib.sha256((root / _source(module)).read_bytes()).hexdigest() for module in MODULES}
+    files = (file for package in PACKAGES for file in sorted((root / package).rglob("*.py")))
+    return {
+        file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }
 
 
 def _binaries(root: Path) -> Iterator[Path]:
-    """Yield the compiled modules, and what they share."""
-    for ending in ("so", "pyd"):
-        yield from root.glob(f"{_GROUP}__mypyc.*.{ending}")
+    """Yield what this Python would import instead of the sources, and what that shares."""
+    for ending in EXTENSION_SUFFIXES:
+        yield from root.glob(f"{_GROUP}__mypyc{ending}")
         for module in MODULES:
             source = root / _source(module)
-            yield from source.parent.glob(f"{source.stem}.*.{ending}")
+            yield from source.parent.glob(f"{source.stem}{ending}")

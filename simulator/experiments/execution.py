@@ -91,7 +91,7 @@ def execute(job: Job) -> Outcome:
         overloaded = frozenset(
             name for name, table in result.requests.items() if overload_of(job.scenario, name, table)
         )
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a policy must not end the command
         failure = _failure(stage, error)
     effort = Effort(time.perf_counter() - started, peak_memory_bytes())
     if job.store is not None and not (failure and failure.faults):  # bad input leaves nothing behind
@@ -262,7 +262,7 @@ def bad_input(outcomes: Sequence[Outcome]) -> InputError | None:
     return InputError(list(dict.fromkeys(faults))) if faults else None
 
 
-def _failure(stage: str, error: Exception) -> Failure:
+def _failure(stage: str, error: BaseException) -> Failure:
     faults = error.faults if isinstance(error, InputError) else ()
     policy = None if isinstance(error, SimulatorError) else policy_in(error.__traceback__)
     message = f"{policy}: {error}" if policy else str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from heapq import merge
+from itertools import groupby
 from math import inf, prod
 from typing import Final
 
@@ -98,17 +99,20 @@ class Injector:
     def run(self, until: float | None) -> None:
         """Run to `until`, or until nothing is left to happen."""
         env = self._env
-        for change in self._changes:
-            if until is not None and change.time_s >= until:
+        for time_s, changes in groupby(self._changes, key=lambda change: change.time_s):
+            if until is not None and time_s >= until:
                 break
-            env.run_before(change.time_s)
+            env.run_before(time_s)
             if env.peek() == inf and not any(service.stranded for service in self._services.values()):
                 break
-            env.advance(change.time_s)
-            if change.begins:
-                self._begin(change)
-            else:
-                self._end(change)
+            env.advance(time_s)
+            for change in changes:
+                if change.begins:
+                    self._begin(change)
+                else:
+                    self._end(change)
+            for service in self._services.values():
+                service.recover()
         env.run(until=until)
 
     def close(self) -> None:

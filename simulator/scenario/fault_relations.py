@@ -17,6 +17,9 @@ from simulator.workloads.spec import GraphTrace, Questions, WorkloadSpec
 SHORTEST_MTBF_S = {"gpu": 1e-3, "storage": 1e-3, "link": 1e-3, "phone": 1.0}
 """Shortest mean time between faults: each one is an event of its own, those of phones are all planned beforehand."""
 
+LEAST_FACTOR = 1e-6
+"""Least share of its speed that a slowdown leaves: what is slower has failed."""
+
 _KINDS = {
     "gpu": ("failure", "slowdown"),
     "storage": ("failure", "outage", "slowdown"),
@@ -42,8 +45,8 @@ def check_fault(
     if fault.kind == "slowdown":
         if fault.factor is None:
             yield Problem((*path, "factor"), "is missing: the share of the speed that is left", key=True)
-        elif not 0.0 < fault.factor < 1.0:
-            yield Problem((*path, "factor"), f"is {fault.factor:g}; allowed: above 0 and below 1")
+        elif not LEAST_FACTOR <= fault.factor < 1.0:
+            yield Problem((*path, "factor"), f"is {fault.factor:g}; allowed: {LEAST_FACTOR:g} to below 1")
     elif fault.factor is not None:
         yield Problem((*path, "factor"), f"does not apply to kind {fault.kind!r}", key=True)
     target = "link" if fault.link is not None else _target(devices.get(str(fault.device)))

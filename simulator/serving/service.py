@@ -75,6 +75,10 @@ def request_schema(tiers: list[str], graphs: bool = False, faults: bool = False)
     return columns | GRAPH_COLUMNS if graphs else columns
 
 
+MOST_RETRIES = 1000
+"""Rescues of one request: a policy that goes on for ever would keep a run from ending."""
+
+
 class ServiceRuntime:
     """Feeds requests to replicas and records what became of them.
 
@@ -149,6 +153,7 @@ class ServiceRuntime:
         self._up = replicas
         self._gone: set[int] = set()  # numbers of replicas that will never be up again
         self._stranded: list[tuple[Sequence, int]] = []  # who waits, and for which replica to be up
+        self._lost: list[tuple[Sequence, int]] = []  # with which replica, to be decided on
         self._retries: dict[Sequence, int] = {}
 
     def submit(self, sequence: Sequence, feed: Feed, graph: AnswerGraph | None = None) -> None:
@@ -211,25 +216,32 @@ class ServiceRuntime:
             One of `replicas`; it may be down already.
         returns
             Whether it will be up again.
+        """
+        lost, held_tokens = replica.fail()
+        self._up = [it for it in self._up if it is not replica]
+        if not returns:
+            self._gone.add(replica.index)
+        self._lost += [(sequence, replica.index) for sequence in lost]
+        return held_tokens
+
+    def repair_replica(self, replica: Replica) -> None:
+        """Let a replica that was down be up again, empty; `recover` gives it what waits."""
+        self._up = [it for it in self.replicas if it is replica or it in self._up]
+
+    def recover(self) -> None:
+        """Decide on what was lost and what waits, once all that fails or comes back at this instant has done so.
 
         Raises
         ------
         PolicyError
             Where the recovery policy decides nonsense.
         """
-        lost, held_tokens = replica.fail()
-        self._up = [it for it in self._up if it is not replica]
-        if not returns:
-            self._gone.add(replica.index)
-        for sequence in lost:
-            self._recover(sequence, replica.index)
-        self._resume_stranded()
-        return held_tokens
-
-    def repair_replica(self, replica: Replica) -> None:
-        """Let a replica that was down be up again, empty."""
-        self._up = [it for it in self.replicas if it is replica or it in self._up]
-        self._resume_stranded()
+        lost, self._lost = self._lost, []
+        for sequence, index in lost:
+            self._recover(sequence, index)
+        stranded, self._stranded = self._stranded, []
+        for sequence, index in stranded:
+            self._resume(sequence, index)
 
     def _recover(self, sequence: Sequence, index: int) -> None:
         """Have the policy say what becomes of a request that was lost with replica `index`."""
@@ -238,10 +250,19 @@ class ServiceRuntime:
         if rescue is None:
             self._give_up(sequence)
             return
-        if not isinstance(rescue, Rescue) or rescue.where not in ("same", "any"):
+        if (
+            not isinstance(rescue, Rescue)
+            or rescue.where not in ("same", "any")
+            or type(rescue.keep_generated) is not bool
+        ):
             raise PolicyError(
-                f"recovery policy {type(self.recovery).__qualname__} decided {rescue!r}; "
-                "allowed: None, or a Rescue whose `where` is 'same' or 'any'"
+                f"recovery policy {type(self.recovery).__qualname__} decided {rescue!r}; allowed: None, or a Rescue "
+                "whose `where` is 'same' or 'any' and whose `keep_generated` is a truth value"
+            )
+        if retries >= MOST_RETRIES:
+            raise PolicyError(
+                f"recovery policy {type(self.recovery).__qualname__} has rescued one request {retries} times; "
+                f"allowed: at most {MOST_RETRIES}"
             )
         self._retries[sequence] = retries + 1
         sequence.restart(rescue.keep_generated)
@@ -262,11 +283,6 @@ class ServiceRuntime:
         else:
             self._open[sequence].replica = choice
             self.replicas[choice].submit(sequence)
-
-    def _resume_stranded(self) -> None:
-        stranded, self._stranded = self._stranded, []
-        for sequence, index in stranded:
-            self._resume(sequence, index)
 
     def _give_up(self, sequence: Sequence) -> None:
         it = self._open.pop(sequence)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from simulator.commands.scenarios import SHIPPED
+from simulator.experiments.execution import Job, execute
 from simulator.policies import registry
 from simulator.policies.abr.protocol import Choice
 from simulator.policies.collaboration.protocol import Assignment, Decision
 from simulator.policies.decoding.protocol import Generation, Piece
 from simulator.policies.kv_loading.protocol import LoadPlan
-from simulator.policies.registry import DECISIONS
+from simulator.policies.registry import DECISIONS, find
+from simulator.scenario.load import load, resolver
 
 NAN, INF = float("nan"), float("inf")
 QUESTION = (Piece("question", 20),)
@@ -325,3 +328,17 @@ def test_a_policy_that_takes_all_memory_fails_its_run_alone(desk, known, decisio
     desk.write("s.yaml", scenario(desk, decision))
     status, said, failure = run(desk)
     assert (status, failure["type"]) == (1, "MemoryError"), said
+
+
+def test_a_policy_that_ends_the_process_is_a_failure_that_names_it(monkeypatch):
+    def leave(self, view):
+        raise SystemExit("gone")
+
+    monkeypatch.setattr(find("kv_loading", "io_only"), "plan", leave)
+    path = SHIPPED / "cake" / "single.yaml"
+    scenario = load(path, ["services.chat.policies.kv_loading=io_only"])
+    outcome = execute(Job(scenario, 0, resolver(path)))
+    assert outcome.failure is not None
+    assert (outcome.failure.type, outcome.summary) == ("SystemExit", None)
+    assert "kv_loading policy 'io_only'" in outcome.failure.message
+    assert "gone" in outcome.failure.message

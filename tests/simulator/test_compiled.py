@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ CASES = {
     "plato/load": ["workloads.questions.requests=60", "services.chat.policies.decoding=plato"],
     "plato/memory": ["workloads.questions.requests=60"],
     "plato/mixed": [],
+    "faults/gpu_failure": ["workloads.chat.requests=600"],
+    "faults/disk_failure": [],
+    "faults/straggler": [],
     "oasis/churn": [],
     "oasis/heat": [],
     "oasis/policies": ["services.video.policies.collaboration=mpbond"],
@@ -90,16 +94,22 @@ def test_both_engines_give_the_same_bytes(tmp_path):
     assert not list(root.glob("**/*.so"))
 
 
-def test_sources_that_have_changed_are_refused(tmp_path):
+@pytest.mark.parametrize("changed", ["serving/run.py", "core/environment.py"])  # compiled, and copied from
+def test_sources_that_have_changed_are_refused(tmp_path, changed):
     root = copy(tmp_path)
     assert not is_compiled(root)
     assert not remove(root)
     note = root / NOTE.relative_to(ROOT)
+    binary = root / "simulator" / "serving" / f"run{EXTENSION_SUFFIXES[0]}"
+    binary.touch()
+    assert is_compiled(root)
+    with pytest.raises(SimulatorError, match="has changed since"):  # nobody says what it was made from
+        check(root)
     note.write_text(json.dumps(compiled._digests(root)))
     check(root)
-    source = root / "simulator" / "serving" / "run.py"
+    source = root / "simulator" / changed
     source.write_text(source.read_text() + "\n")
-    with pytest.raises(SimulatorError, match=r"simulator\.serving\.run has changed .* hetsim compile"):
+    with pytest.raises(SimulatorError, match=rf"{changed} has changed since .* hetsim compile"):
         check(root)
     done = subprocess.run(
         [sys.executable, "-m", "simulator.cli", "compile", "--remove"],
@@ -109,7 +119,7 @@ def test_sources_that_have_changed_are_refused(tmp_path):
         text=True,
         check=False,
     )
-    assert (done.returncode, note.exists()) == (0, False), done.stderr
+    assert (done.returncode, note.exists(), binary.exists()) == (0, False, False), done.stderr
 
 
 def test_what_cannot_be_compiled_is_said(tmp_path, monkeypatch):

@@ -65,12 +65,12 @@ def problems(fault: str, base: str = BASE) -> str:
         (
             "device: gpu, kind: slowdown, at: 1 s, factor: 0",
             "faults.it.factor",
-            "allowed: above 0 and below 1",
+            "allowed: 1e-06 to below 1",
         ),
         (
             "device: gpu, kind: slowdown, at: 1 s, factor: 1",
             "faults.it.factor",
-            "allowed: above 0 and below 1",
+            "allowed: 1e-06 to below 1",
         ),
         ("device: gpu, kind: slowdown, at: 1 s, factor: 2", "faults.it.factor", "2"),
         ("device: gpu, kind: failure, at: 1 s, factor: 0.5", "faults.it.factor", "does not apply"),

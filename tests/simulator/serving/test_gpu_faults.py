@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from simulator.core import EventLog
@@ -12,8 +13,10 @@ from simulator.policies.recovery.reroute import Reroute
 from simulator.policies.recovery.retry import Retry
 from simulator.policies.registry import PolicyError
 from simulator.scenario.fault_spec import FaultSpec
+from simulator.scenario.load import load
 from simulator.serving.service import COMPLETED, FAILED, UNFINISHED
 from simulator.workloads.spec import Closed, Poisson, Sessions
+from simulator.world import simulate
 
 
 def failure(**fields):
@@ -241,3 +244,34 @@ def test_a_policy_that_decides_nonsense_is_named(lab, monkeypatch):
     monkeypatch.setattr(Reroute, "rescue", lambda self, request: "anywhere")
     with pytest.raises(PolicyError, match="Reroute decided 'anywhere'"):
         run(lab, lab.synthetic(requests=1, output_tokens=200), {"crash": failure(at=1.0, duration=2.0)})
+
+
+RACK = """
+version: 1
+name: rack
+devices: {gpu: {profile: a100-80g-sxm, count: 4}}
+services:
+  chat:
+    kind: llm
+    model: llama-2-7b
+    gpus: gpu
+    policies: {routing: round_robin, recovery: {name: reroute, retries: 1}}
+workloads:
+  chat: {trace: synthetic, service: chat, input_tokens: 512, output_tokens: 128, rate: 12/s, requests: 400}
+faults:
+  rack: {device: gpu, kind: failure, at: 20 s, duration: 5 s}
+"""
+
+
+def test_replicas_that_fail_together_cost_one_retry_and_share_what_waits(tmp_path):
+    file = tmp_path / "rack.yaml"
+    file.write_text(RACK)
+    result = simulate(load(file))
+    requests = result.requests["chat"]
+    assert set(requests.column("retries")) == {0, 1}
+    assert (requests.column("status") == COMPLETED).all()
+    arrival = requests.column("arrival_s")
+    waited = requests.column("replica")[(arrival >= 20.0) & (arrival < 25.0)]
+    counts = np.bincount(waited, minlength=4)
+    assert len(waited) > 40
+    assert counts.min() >= 0.9 * len(waited) / 4
