@@ -71,8 +71,8 @@ PACKAGES: Final = (
 ROOT: Final = Path(__file__).parents[1]
 """Folder that holds the packages."""
 
-NOTE: Final = ROOT / "simulator" / "compiled.json"
-"""SHA-256 of every source that the compiled modules were made with: constants of others are copied into them."""
+NOTE: Final = Path("simulator", "compiled.json")
+"""Below the root: SHA-256 of every source that went into the compiled modules; constants of others are copied in."""
 
 _GROUP: Final = "hetsim"
 _BUILD: Final = """\
@@ -123,17 +123,25 @@ def compile_engine(root: Path = ROOT) -> None:
         try:
             remove(root)
             # the note comes first, so that there is never a compiled module without one
-            (root / NOTE.relative_to(ROOT)).write_text(json.dumps(_digests(root), indent=2) + "\n")
+            (root / NOTE).write_text(json.dumps(_digests(root), indent=2) + "\n")
             for path in built:
                 shutil.copy2(work / path, root / path)
         except OSError as error:
             raise InputError(Fault(f"cannot be written: {error.strerror}", file=str(root))) from error
 
 
+def copy_packages(folder: Path) -> Path:
+    """Copy hetsim without compiled modules into a folder, from which it can be run, and return that."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", NOTE.name)
+    for name in ("calibration", "devices", "scenarios", "simulator"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    return folder
+
+
 def remove(root: Path = ROOT) -> bool:
     """Delete the compiled modules; return whether there were any."""
     found = list(_binaries(root))
-    for path in (*found, root / NOTE.relative_to(ROOT)):
+    for path in (*found, root / NOTE):
         path.unlink(missing_ok=True)
     return bool(found)
 
@@ -146,7 +154,7 @@ def check(root: Path = ROOT) -> None:
     SimulatorError
         Which one it is, and what to do.
     """
-    note = root / NOTE.relative_to(ROOT)
+    note = root / NOTE
     made_from = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
     now = _digests(root)
     changed = [name for name in sorted(now.keys() | made_from.keys()) if now.get(name) != made_from.get(name)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,10 +15,7 @@ from typing import Any
 from devices.errors import SimulatorError
 from simulator.bench.cases import cases
 from simulator.bench.measure import measure, report
-from simulator.compiled import ROOT, compile_engine, is_compiled
-
-PACKAGES = ("calibration", "devices", "simulator", "scenarios")
-"""What a copy needs to run."""
+from simulator.compiled import compile_engine, copy_packages, is_compiled
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,9 +55,7 @@ def _engines(as_it_is: bool) -> list[str]:
 def _of_a_compiled_copy(repeats: int) -> list[dict[str, Any]]:
     """Return the rows of a copy that is compiled, in a process of its own; none, and why, where it cannot be."""
     with TemporaryDirectory() as name:
-        root = Path(name)
-        for package in PACKAGES:
-            shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+        root = copy_packages(Path(name))
         try:
             compile_engine(root)
         except SimulatorError as error:

@@ -72,9 +72,7 @@ class Run:
             Columns of `simulator.serving.service.request_schema`; times that did not happen are NaN and
             ``status`` is a word. Besides: ``ttft_s``, ``tpot_s`` (NaN for answers of one token), ``e2e_s``.
         """
-        frame = _frame(self.result.requests, service)
-        times = ["admitted_s", "first_token_s", "finish_s"]
-        frame[times] = frame[times].where(frame[times] >= 0.0)
+        frame = _happened(_frame(self.result.requests, service))
         frame["status"] = frame["status"].map(STATUS)
         frame["ttft_s"] = frame["first_token_s"] - frame["arrival_s"]
         frame["e2e_s"] = frame["finish_s"] - frame["arrival_s"]
@@ -95,10 +93,7 @@ class Run:
         pandas.DataFrame
             Columns of `simulator.serving.answer.GENERATIONS`; times that did not happen are NaN.
         """
-        frame = _frame(self.result.generations, service)
-        times = ["admitted_s", "first_token_s", "finish_s"]
-        frame[times] = frame[times].where(frame[times] >= 0.0)
-        return frame
+        return _happened(_frame(self.result.generations, service))
 
     def viewers(self, service: str | None = None) -> pandas.DataFrame:
         """Return one row per session and phone of streaming services: QoE, stalls, bitrate, energy by component.
@@ -172,6 +167,13 @@ class Run:
         tables = {**self.result.requests, **self.result.viewers}
         what = "requests" if service in self.result.requests else "viewers"
         return f"{len(tables[service]):,} {what}"
+
+
+def _happened(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """Return requests or generations with NaN for times that did not happen."""
+    times = ["admitted_s", "first_token_s", "finish_s"]
+    frame[times] = frame[times].where(frame[times] >= 0.0)
+    return frame
 
 
 def _frame(tables: Mapping[str, Table], service: str | None) -> pandas.DataFrame:

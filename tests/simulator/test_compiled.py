@@ -14,7 +14,7 @@ import pytest
 
 from devices.errors import InputError, SimulatorError
 from simulator import compiled
-from simulator.compiled import MODULES, NOTE, ROOT, check, compile_engine, is_compiled, remove
+from simulator.compiled import MODULES, NOTE, ROOT, check, compile_engine, copy_packages, is_compiled, remove
 
 CASES = {
     "bench/poisson": ["workloads.chat.requests=300", "services.chat.replicas=2"],
@@ -72,18 +72,11 @@ def results(root: Path) -> dict[str, list[str]]:
     return dict(json.loads(done.stdout))
 
 
-def copy(folder: Path) -> Path:
-    ignore = shutil.ignore_patterns("*.so", "*.pyd", "compiled.json", "__pycache__")
-    for name in ("calibration", "devices", "simulator", "scenarios"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    return folder
-
-
 @pytest.mark.slow
 def test_both_engines_give_the_same_bytes(tmp_path):
     if shutil.which("cc") is None and shutil.which("gcc") is None:
         pytest.skip("no C compiler to be found")
-    root = copy(tmp_path)
+    root = copy_packages(tmp_path)
     plain = results(root)
     compile_engine(root)
     made = results(root)
@@ -96,10 +89,10 @@ def test_both_engines_give_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("changed", ["serving/run.py", "core/environment.py"])  # compiled, and copied from
 def test_sources_that_have_changed_are_refused(tmp_path, changed):
-    root = copy(tmp_path)
+    root = copy_packages(tmp_path)
     assert not is_compiled(root)
     assert not remove(root)
-    note = root / NOTE.relative_to(ROOT)
+    note = root / NOTE
     binary = root / "simulator" / "serving" / f"run{EXTENSION_SUFFIXES[0]}"
     binary.touch()
     assert is_compiled(root)
@@ -123,7 +116,7 @@ def test_sources_that_have_changed_are_refused(tmp_path, changed):
 
 
 def test_what_cannot_be_compiled_is_said(tmp_path, monkeypatch):
-    root = copy(tmp_path)
+    root = copy_packages(tmp_path)
     source = root / "simulator" / "serving" / "run.py"
     source.write_text(source.read_text() + "\nwrong: int = 'text'\n")
     with pytest.raises(SimulatorError, match="Incompatible types in assignment"):

@@ -53,6 +53,11 @@ def write(folder: Path, axes: Any = None, base: str = "cake/single.yaml", **head
     return path
 
 
+def in_two_processes(path: Path, out: Path) -> list[str]:
+    """Return the command that does a sweep."""
+    return [sys.executable, "-m", "simulator.cli", "sweep", str(path), "--jobs", "2", "--out", str(out)]
+
+
 def folder_of(out: Path) -> Path:
     (folder,) = out.iterdir()
     return folder
@@ -272,24 +277,13 @@ def test_a_run_that_takes_its_process_with_it_is_a_failed_row_and_the_others_are
 
 def test_a_sweep_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path):
     """kill -9 of the whole process group in mid-sweep, twice; then it goes on to its end."""
-    path = write(tmp_path, {LOADING: ["compute_only", "cake"]}, base="bench/poisson.yaml", replications=1)
     path = write(
         tmp_path,
         {"workloads.chat.rate": [f"{rate / 10}/s" for rate in range(1, 61)]},
         base="bench/poisson.yaml",
         set=["workloads.chat.requests=400"],
     )
-    command = [
-        sys.executable,
-        "-m",
-        "simulator.cli",
-        "sweep",
-        str(path),
-        "--jobs",
-        "2",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    command = in_two_processes(path, tmp_path / "out")
     folder = tmp_path / "out" / "test-sweep"
     seen: list[str] = []
     for target in (10, 30):
@@ -318,17 +312,7 @@ def test_a_sweep_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path):
 def test_processes_of_a_pool_end_with_their_driver(tmp_path):
     """kill -9 of the driver alone: its processes hold its standard output until they end."""
     path = write(tmp_path, replications=100)
-    command = [
-        sys.executable,
-        "-m",
-        "simulator.cli",
-        "sweep",
-        str(path),
-        "--jobs",
-        "2",
-        "--out",
-        str(tmp_path),
-    ]
+    command = in_two_processes(path, tmp_path)
     folder = tmp_path / "test-sweep"
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
         deadline = time.monotonic() + 60
