@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run
 TEST_STAMP := $(VENV)/.test
+COMPILE_STAMP := $(VENV)/.compile
 
 .PHONY: run test test-slow test-compiled lint types bench lock clean
 .DELETE_ON_ERROR:
@@ -18,6 +19,10 @@ $(RUN_STAMP): $(BIN)/python pyproject.toml
 
 $(TEST_STAMP): $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@ $(RUN_STAMP)
+
+$(COMPILE_STAMP): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[compile]'
 	touch $@ $(RUN_STAMP)
 
 run: $(RUN_STAMP)  ## the demonstration study: tables on the terminal, plots under runs/demo/
@@ -39,8 +44,7 @@ lint: $(TEST_STAMP)
 types: $(TEST_STAMP)
 	$(BIN)/mypy
 
-bench: $(RUN_STAMP)  ## speed, as ratios to bare SimPy timeouts measured in the same run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[compile]"
+bench: $(COMPILE_STAMP)  ## speed, as ratios to bare SimPy timeouts measured in the same run
 	$(BIN)/python -m simulator.bench
 	$(BIN)/python -m simulator.bench.dispatch
 

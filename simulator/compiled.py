@@ -75,6 +75,7 @@ NOTE: Final = Path("simulator", "compiled.json")
 """Below the root: SHA-256 of every source that went into the compiled modules; constants of others are copied in."""
 
 _GROUP: Final = "hetsim"
+_LIBRARY: Final = f"{_GROUP}__mypyc"  # what mypyc calls the code that all modules share
 _BUILD: Final = """\
 import sys
 from mypyc.build import mypycify
@@ -141,7 +142,7 @@ def copy_packages(folder: Path) -> Path:
 def remove(root: Path = ROOT) -> bool:
     """Delete the compiled modules; return whether there were any."""
     found = list(_binaries(root))
-    for path in (*found, root / NOTE):
+    for path in (*reversed(found), root / NOTE):  # as long as there is anything, there is what tells that
         path.unlink(missing_ok=True)
     return bool(found)
 
@@ -166,8 +167,8 @@ def check(root: Path = ROOT) -> None:
 
 
 def is_compiled(root: Path = ROOT) -> bool:
-    """Tell whether the engine stands there compiled."""
-    return next(_binaries(root), None) is not None
+    """Tell whether this Python finds the engine compiled: the library is there, without which no module of it loads."""
+    return any((root / f"{_LIBRARY}{ending}").is_file() for ending in EXTENSION_SUFFIXES)
 
 
 def _source(module: str) -> Path:
@@ -182,9 +183,7 @@ def _digests(root: Path) -> dict[str, str]:
 
 
 def _binaries(root: Path) -> Iterator[Path]:
-    """Yield what this Python would import instead of the sources, and what that shares."""
-    for ending in EXTENSION_SUFFIXES:
-        yield from root.glob(f"{_GROUP}__mypyc{ending}")
-        for module in MODULES:
-            source = root / _source(module)
-            yield from source.parent.glob(f"{source.stem}{ending}")
+    """Yield the library and the compiled modules, of whichever Python and whatever was compiled then."""
+    yield from root.glob(f"{_LIBRARY}*")
+    for package in PACKAGES:
+        yield from (path for path in (root / package).rglob("*") if path.suffix in (".so", ".pyd"))

@@ -14,7 +14,7 @@ def compiling(arguments: Namespace) -> int:
         said = "removed" if remove() else "there was nothing to remove"
     else:
         if not arguments.quiet:
-            print(f"compiling {len(MODULES)} modules; this takes a minute or two", file=sys.stderr)
+            print(f"compiling {len(MODULES)} modules; this takes about a minute", file=sys.stderr)
         compile_engine()
         said = f"compiled: {len(MODULES)} modules"
     print(said)
