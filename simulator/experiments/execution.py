@@ -85,7 +85,8 @@ def execute(job: Job) -> Outcome:
         warmup = job.scenario.warmup
         end_s = result.simulated_s
         observations = {
-            name: of_requests(table, order, end_s, warmup) for name, table in result.requests.items()
+            name: of_requests(table, order, end_s, warmup, job.scenario.llm_services[name].reader)
+            for name, table in result.requests.items()
         }
         observations |= {name: of_viewers(table) for name, table in result.viewers.items()}
         overloaded = frozenset(

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from simulator.core import Table
 from simulator.metrics.steady_state import steady_state
 from simulator.metrics.summary import COMPLETED, FAILED
+from simulator.metrics.text_qoe import DEFAULT_READER, qoe_of_requests
+from simulator.scenario.reader_spec import ReaderSpec
 
 WORKLOAD_STRIDE = 1 << 40
 """Distance between the keys of two workloads' requests."""
@@ -32,9 +34,13 @@ class Observations:
 
 
 def of_requests(
-    requests: Table, workloads: dict[str, int], end_s: float, warmup: float | str = "none"
+    requests: Table,
+    workloads: dict[str, int],
+    end_s: float,
+    warmup: float | str = "none",
+    reader: ReaderSpec = DEFAULT_READER,
 ) -> Observations:
-    """Return the latencies of a service's requests after a warm-up.
+    """Return the latencies and the QoE of a service's requests after a warm-up.
 
     Parameters
     ----------
@@ -46,6 +52,8 @@ def of_requests(
         When the simulation ended.
     warmup
         That of the scenario.
+    reader
+        That of the service.
     """
     numbers = np.array([workloads[name] for name in requests.column("workload")], dtype=np.int64)
     key = numbers * WORKLOAD_STRIDE + requests.column("request")
@@ -64,6 +72,7 @@ def of_requests(
         "ttft_s.mean": since_arrival("first_token_s"),
         "tpot_s.mean": np.where(done & (tokens > 1), later_s / np.maximum(tokens - 1, 1), np.nan)[order],
         "e2e_s.mean": since_arrival("finish_s"),
+        "qoe.mean": qoe_of_requests(requests, reader)[order],
     }
     return Observations(key[order], arrival[order], figures, _come_to(requests, left, end_s))
 

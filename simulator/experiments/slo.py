@@ -104,9 +104,9 @@ def unknown_figures(slo: Sequence[Objective], scenario: Scenario, service: str) 
 
     Which figures there are is read off the summary of a service without requests.
     """
-    tiers = list(scenario.llm_services[service].kv_tiers)
-    nothing = Table(request_schema(tiers, service in scenario.graph_services))
-    known = [*flatten(service_figures(nothing, tiers, scenario.warmup)), "gpu_busy_share"]
+    spec = scenario.llm_services[service]
+    nothing = Table(request_schema(list(spec.kv_tiers), service in scenario.graph_services))
+    known = [*flatten(service_figures(nothing, spec, scenario.warmup)), "gpu_busy_share"]
     known += [f"custom.{it.name}" for it in metrics("llm")]
     return [_unknown(it.figure, known) for it in slo if it.figure not in known]
 

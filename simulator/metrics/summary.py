@@ -6,10 +6,13 @@ E2E
     End-to-end latency: from arrival to the end of the step that yields the last token.
 TPOT
     Time per output token: (E2E - TTFT) / (output tokens - 1); not defined for answers of one token.
+QoE
+    How closely streamed answers of two tokens and more keep to the timeline that the service's ``reader`` expects, 0 to
+    1 (`simulator.metrics.text_qoe`); p10: nine answers of ten are at least that good.
 Throughput
     Completed requests, or their output tokens, per second from the first arrival to the last completion.
 Steady state
-    With a ``warmup`` in the scenario, latencies and throughput are those of the requests that arrive after it
+    With a ``warmup`` in the scenario, latencies, QoE and throughput are those of the requests that arrive after it
     (`simulator.metrics.steady_state`): from when on, how many requests are left out, whether that state was reached.
 Hit rate of a tier
     Prompt tokens found there at admission over all prompt tokens admitted; ``gpu`` is the prefix cache in GPU
@@ -59,7 +62,9 @@ from simulator.metrics.distribution import distribution
 from simulator.metrics.faults import summarize_faults
 from simulator.metrics.registry import custom_figures
 from simulator.metrics.steady_state import steady_state
+from simulator.metrics.text_qoe import qoe_of_requests
 from simulator.metrics.viewers import summarize_viewers
+from simulator.scenario.spec import LlmService
 from simulator.scenario.streaming_spec import StreamingService
 
 if TYPE_CHECKING:
@@ -106,7 +111,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
             continue
         services[name] = {
             "kind": service.kind,
-            **service_figures(result.requests[name], list(service.kv_tiers), scenario.warmup),
+            **service_figures(result.requests[name], service, scenario.warmup),
             "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
         }
         if result.faults is not None:
@@ -134,15 +139,15 @@ def summarize(result: RunResult) -> dict[str, Any]:
     }
 
 
-def service_figures(table: Table, tiers: list[str], warmup: float | str) -> dict[str, Any]:
+def service_figures(table: Table, service: LlmService, warmup: float | str) -> dict[str, Any]:
     """Return the figures of an LLM service that derive from its requests; of an empty table: which there are.
 
     Parameters
     ----------
     table
         One row per request.
-    tiers
-        Storage tiers of the service.
+    service
+        The service: its storage tiers, and the reader of its answers.
     warmup
         That of the scenario.
     """
@@ -160,7 +165,7 @@ def service_figures(table: Table, tiers: list[str], warmup: float | str) -> dict
     graphs = "prompt_tokens" in table.schema
     prompts = float(table.column("prompt_tokens" if graphs else "input_tokens")[admitted].sum())
     found = {"gpu": float(table.column("resident_tokens").sum())}
-    found |= {tier: float(table.column(f"found_{tier}_tokens").sum()) for tier in tiers}
+    found |= {tier: float(table.column(f"found_{tier}_tokens").sum()) for tier in service.kv_tiers}
     return {
         "requests": {
             "arrived": len(table),
@@ -174,16 +179,24 @@ def service_figures(table: Table, tiers: list[str], warmup: float | str) -> dict
             "requests_per_s": _share(float(counted.sum()), span_s),
             "output_tokens_per_s": _share(float(output_tokens), span_s),
         },
-        "qoe": {},
+        "qoe": _qoe(qoe_of_requests(table, service.reader)[counted]),
         "cache": {
             "hit_rate": {name: _share(tokens, prompts) for name, tokens in found.items()},
-            "loaded_tokens": {tier: int(table.column(f"loaded_{tier}_tokens").sum()) for tier in tiers},
+            "loaded_tokens": {
+                tier: int(table.column(f"loaded_{tier}_tokens").sum()) for tier in service.kv_tiers
+            },
             "computed_tokens": int(table.column("computed_tokens").sum()),
             "preemptions": int(table.column("preemptions").sum()),
         },
         **({"decoding": summarize_decoding(table, done)} if graphs else {}),
         **({} if warmup == "none" else {"steady_state": steady.as_data()}),
     }
+
+
+def _qoe(values: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return a distribution with its lower tail, which is the side that hurts."""
+    known = values[~np.isnan(values)]
+    return {**distribution(known), "p10": float(np.quantile(known, 0.1)) if len(known) else None}
 
 
 def _share(part: float, whole: float) -> float | None:

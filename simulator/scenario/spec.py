@@ -20,6 +20,7 @@ from simulator.policies.recovery.reroute import Reroute
 from simulator.policies.registry import PolicyOf
 from simulator.policies.routing.round_robin import RoundRobin
 from simulator.scenario.fault_spec import FaultSpec
+from simulator.scenario.reader_spec import ReaderSpec
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
 from simulator.workloads.spec import GraphTrace, Questions, RequestSpec, VideoWorkload, WorkloadSpec
 
@@ -146,6 +147,8 @@ class LlmService:
     """Share of every step's token budget that work outside this scenario takes; below 1."""
     background_context_tokens: NonNegativeCount = 0
     """Context that each of those outside tokens attends to."""
+    reader: ReaderSpec = field(default_factory=ReaderSpec)
+    """Whom the answers are streamed to: what their QoE is held against."""
     policies: LlmPolicies = field(default_factory=LlmPolicies)
     """The exchangeable decisions."""
 
