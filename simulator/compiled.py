@@ -33,6 +33,7 @@ MODULES: Final = (
     "simulator.serving.kv_manager",
     "simulator.serving.kv_tiers",
     "simulator.serving.loader",
+    "simulator.serving.pipeline_cost",
     "simulator.serving.pointers",
     "simulator.serving.prefix_ids",
     "simulator.serving.replica",

@@ -217,9 +217,7 @@ def _build(
         for name, service in scenario.llm_services.items()
     }
     ports = [
-        service.tensor_parallel
-        for name, service in scenario.llm_services.items()
-        for _ in range(replicas[name])
+        service.replica_gpus for name, service in scenario.llm_services.items() for _ in range(replicas[name])
     ]
     storage: dict[str, StorageDevice] = {}
     for name, device in scenario.devices.items():
@@ -355,10 +353,10 @@ def _totals(
             if service.gpus == name:
                 for replica in world.services[service_name].replicas:
                     profile = replica.cost.gpu
-                    busy_gpu_s += replica.busy_s * service.tensor_parallel
+                    busy_gpu_s += replica.busy_s * service.replica_gpus
                     busy_j += replica.busy_j
-                    down_gpu_s += replica.down_s * service.tensor_parallel
-                    used += service.tensor_parallel
+                    down_gpu_s += replica.down_s * service.replica_gpus
+                    used += service.replica_gpus
         gpus = device.count or used
         idle_j = profile.idle_w * max(
             0.0, gpus * end_s - busy_gpu_s - down_gpu_s

@@ -15,7 +15,7 @@ from simulator.scenario.spec import Scenario
 from simulator.world import RunResult, simulate
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
-FAULT_FREE = ("bench", "cake", "oasis", "plato")
+FAULT_FREE = ("bench", "cake", "cluster", "oasis", "plato")
 NAMES = sorted(
     str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/*.yaml") if path.parent.name in FAULT_FREE
 )
@@ -36,6 +36,7 @@ SMALL: dict[str, Sequence[str]] = {
         "devices.dram.capacity=2 GB",
         "devices.disk.capacity=4 GB",
     ],
+    "cluster/experts.yaml": ["workloads.chat.requests=60"],
     "oasis/churn.yaml": ["workloads.watch.segments=180", "workloads.watch.sessions=1"],
     "oasis/heat.yaml": ["workloads.watch.segments=240", "workloads.watch.sessions=1"],
     "oasis/player.yaml": ["workloads.watch.segments=40", "workloads.watch.sessions=2"],

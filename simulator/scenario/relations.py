@@ -27,7 +27,7 @@ from simulator.scenario.spec import (
 from simulator.scenario.streaming_relations import check_streaming
 from simulator.scenario.streaming_spec import StreamingService
 from simulator.scenario.validation import validate
-from simulator.serving.models import load_model, model_names
+from simulator.serving.models import ModelSpec, load_model, model_names
 from simulator.workloads.spec import WorkloadSpec
 
 SHORTEST_DRAW_S = 1e-3
@@ -139,6 +139,28 @@ def _parallelism(path: Path_, service: LlmService) -> Iterator[Problem]:
         yield Problem(
             place, f"{ranks} and the {model.kv_heads} KV heads of {service.model} do not divide evenly"
         )
+    if service.pipeline_parallel > model.layers:
+        message = (
+            f"is {service.pipeline_parallel}; allowed: up to the {model.layers} layers of {service.model}"
+        )
+        yield Problem((*path, "pipeline_parallel"), message)
+    yield from _experts(path, service, model)
+
+
+def _experts(path: Path_, service: LlmService, model: ModelSpec) -> Iterator[Problem]:
+    groups, place = service.expert_parallel, (*path, "expert_parallel")
+    if service.expert_imbalance < 1.0:
+        yield Problem((*path, "expert_imbalance"), f"is {service.expert_imbalance:g}; allowed: 1 and more")
+    if groups == 1:
+        if service.expert_imbalance > 1.0:
+            message = "has no meaning without expert_parallel above 1"
+            yield Problem((*path, "expert_imbalance"), message)
+    elif not model.experts:
+        yield Problem(place, f"{service.model} has no experts; allowed: 1")
+    elif service.tensor_parallel % groups:
+        yield Problem(place, f"{groups} does not divide tensor_parallel ({service.tensor_parallel})")
+    elif model.experts % groups:
+        yield Problem(place, f"{groups} does not divide the {model.experts} experts of {service.model}")
 
 
 def _other_services(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
@@ -156,7 +178,7 @@ def _other_services(name: str, service: LlmService, parts: Parts) -> Iterator[Pr
 def _gpu_count(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:
     if device.count is None:
         return
-    ranks, replicas = service.tensor_parallel, service.replicas
+    ranks, replicas = service.replica_gpus, service.replicas
     if ranks * (replicas or 1) > device.count:
         need = f"{replicas} replicas of {ranks} GPUs" if replicas is not None else f"{ranks} GPUs per replica"
         yield Problem(
@@ -181,7 +203,7 @@ def _shared_gpus(parts: Parts) -> Iterator[Problem]:
                     ("services", user),
                     f"shares {name} with another service and so must say how many replicas it has",
                 )
-        need = {user: service.tensor_parallel * (service.replicas or 1) for user, service in users.items()}
+        need = {user: service.replica_gpus * (service.replicas or 1) for user, service in users.items()}
         if max(need.values()) <= device.count < sum(need.values()):
             shares = ", ".join(f"{user} {gpus}" for user, gpus in need.items())
             yield Problem(("devices", name, "count"), f"is {device.count}; its services need more ({shares})")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from devices.quantity import Bytes, BytesPerSecond, Count, NonNegativeCount, Ratio, Seconds, Tagged
+from devices.quantity import Bytes, BytesPerSecond, Count, Multiple, NonNegativeCount, Ratio, Seconds, Tagged
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.kv_loading.compute_only import ComputeOnly
@@ -116,7 +116,14 @@ class LlmService:
     gpus: str
     """Name of the GPU device that serves it."""
     tensor_parallel: Count = 1
-    """GPUs per replica, each holding a slice of every layer."""
+    """GPUs that share every layer of a replica, each holding a slice of it."""
+    pipeline_parallel: Count = 1
+    """Stages among which a replica's layers are dealt out, each of `tensor_parallel` GPUs."""
+    expert_parallel: Count = 1
+    """Mixture of experts: groups of a stage's GPUs among which whole experts are dealt out."""
+    expert_imbalance: Multiple = 1.0
+    """With `expert_parallel`: tokens on the busiest group over the mean of all groups, from 1 on. Assumed: what it is
+    in truth hangs on the model and on what is asked."""
     replicas: Count | None = None
     """Independent copies; None: as many as the GPUs allow (one where their count is open too)."""
     engine: str = "vllm-0.12"
@@ -151,6 +158,11 @@ class LlmService:
     """Whom the answers are streamed to: what their QoE is held against."""
     policies: LlmPolicies = field(default_factory=LlmPolicies)
     """The exchangeable decisions."""
+
+    @property
+    def replica_gpus(self) -> int:
+        """GPUs that a replica takes."""
+        return self.tensor_parallel * self.pipeline_parallel
 
 
 ServiceSpec = Annotated[LlmService | StreamingService, Tagged("kind")]

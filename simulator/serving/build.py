@@ -19,6 +19,7 @@ from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import NAMESPACE, KvTiers
 from simulator.serving.memory import kv_capacity_blocks, number_format
 from simulator.serving.models import ModelSpec, load_model
+from simulator.serving.pipeline_cost import PipelineCost
 from simulator.serving.pointers import POINTERS, Pointers
 from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica import Replica
@@ -50,16 +51,20 @@ def step_cost(service: LlmService, device: DeviceSpec) -> StepCost:
     engine = load_engine(service.engine)
     fit, _ = engine_fit(profile, service.engine)
     budget = token_budget(service)
-    return StepCost(
+    rest = (
         model,
         profile,
         fit,
         engine,
-        tensor_parallel=service.tensor_parallel,
-        number_format=number_format(service, model),
-        background_tokens=budget - own_budget(service),
-        background_context_tokens=service.background_context_tokens,
+        service.tensor_parallel,
+        number_format(service, model),
+        budget - own_budget(service),
+        service.background_context_tokens,
+        service.expert_parallel,
+        service.expert_imbalance,
     )
+    stages = service.pipeline_parallel
+    return StepCost(*rest) if stages == 1 else PipelineCost(stages, *rest)
 
 
 def token_budget(service: LlmService) -> int:
@@ -82,7 +87,7 @@ def replica_count(service: LlmService, device: DeviceSpec) -> int:
     """Return the number of replicas: as asked for, else as many as the GPUs allow, else one."""
     if service.replicas is not None:
         return service.replicas
-    return 1 if device.count is None else device.count // service.tensor_parallel
+    return 1 if device.count is None else device.count // service.replica_gpus
 
 
 def build_service(

@@ -20,7 +20,7 @@ def number_format(service: LlmService, model: ModelSpec) -> str:
 def kv_budget_bytes(service: LlmService, device: DeviceSpec, model: ModelSpec, gpu: GpuProfile) -> float:
     """Return the bytes per GPU that are left for KV; negative where the model does not fit."""
     memory = gpu.memory_bytes if device.memory is None else device.memory
-    weights = model.weight_bytes(NUMBER_FORMATS[number_format(service, model)]) / service.tensor_parallel
+    weights = model.weight_bytes(NUMBER_FORMATS[number_format(service, model)]) / service.replica_gpus
     return memory * service.memory_utilization - weights - service.activation_memory
 
 
@@ -29,7 +29,7 @@ def kv_capacity_blocks(
 ) -> int:
     """Return the number of paged KV blocks that a replica holds; `model` and `gpu`: instead of the named ones."""
     model = model or load_model(service.model)
-    budget = kv_budget_bytes(service, device, model, gpu or _gpu(device)) * service.tensor_parallel
+    budget = kv_budget_bytes(service, device, model, gpu or _gpu(device)) * service.replica_gpus
     block_bytes = kv_bytes_per_token_per_group(model, service.tensor_parallel) * service.block_tokens
     return int(budget // block_bytes)
 
@@ -39,8 +39,9 @@ def memory_shortfall_bytes(service: LlmService, device: DeviceSpec) -> float:
 
     A model fits if its weights and one KV block are within the share of memory that the service may use.
     """
-    model, ranks = load_model(service.model), service.tensor_parallel
-    block_bytes = kv_bytes_per_token_per_group(model, ranks) * service.block_tokens / ranks
+    model = load_model(service.model)
+    tokens = service.block_tokens / service.replica_gpus
+    block_bytes = kv_bytes_per_token_per_group(model, service.tensor_parallel) * tokens
     return block_bytes - kv_budget_bytes(service, device, model, _gpu(device))
 
 

@@ -411,7 +411,7 @@ class Replica:
             self._call = None
             return
         run.step_s = cost.step_s(run.new, n, decodes.context_tokens, run.pairs) / self._speed
-        run.growth_s = cost.alpha_s * n / self._speed
+        run.growth_s = cost.growth_s(run.new, n) / self._speed
         if run.chunks:
             steps = min(steps, self._equal_steps())
         if self.step_by_step:
@@ -490,7 +490,7 @@ class Replica:
             return 1
         if sequence.load is not None and (sequence.overlaps or self.kv_loading.asks_every_step):
             return 1
-        run.growth_s += self.cost.pair_s(take) * take * take / self._speed
+        run.growth_s += self.cost.chunk_growth_s(run.new, take) / self._speed
         if sequence.racing:
             return self._loader.steps_before_meeting(sequence, take, steps, run.step_s, run.growth_s)
         return steps

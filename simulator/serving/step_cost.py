@@ -65,6 +65,8 @@ class StepCost:
         Tokens of every step that belong to work outside the scenario.
     background_context_tokens
         Context that each of those attends to.
+    expert_parallel, expert_imbalance
+        How experts are dealt out among the GPUs (`simulator.serving.work.products`).
 
     Raises
     ------
@@ -79,6 +81,8 @@ class StepCost:
         "beta_s",
         "energy",
         "engine",
+        "expert_imbalance",
+        "expert_parallel",
         "fit",
         "fixed_s",
         "gpu",
@@ -102,6 +106,8 @@ class StepCost:
         number_format: str = "bf16",
         background_tokens: int = 0,
         background_context_tokens: float = 0.0,
+        expert_parallel: int = 1,
+        expert_imbalance: float = 1.0,
     ) -> None:
         missing = _missing_formats(gpu, number_format)
         if missing:
@@ -118,6 +124,8 @@ class StepCost:
         self.engine = engine
         self.tensor_parallel = tensor_parallel
         self.number_format = number_format
+        self.expert_parallel = expert_parallel
+        self.expert_imbalance = expert_imbalance
         self.background_tokens = background_tokens
         self.background_pairs = background_tokens * background_context_tokens
 
@@ -167,8 +175,32 @@ class StepCost:
         bandwidth = gpu.memory_bandwidth_bytes_per_s * rate.memory_efficiency * self.fit.memory_share
         return rate, bandwidth, rate.peak_flops * rate.efficiency * self.fit.gemm_share * share
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that a replica takes."""
+        return self.tensor_parallel
+
+    def growth_s(self, new: int, decodes: int) -> float:
+        """Return by how much a step is longer than the one before it, as each decode has one more token to read."""
+        return self.alpha_s * decodes
+
+    def chunk_growth_s(self, new: int, chunk: int) -> float:
+        """Return by how much a step is longer than the one before it, as a prompt's next chunk has more to attend to.
+
+        Parameters
+        ----------
+        new
+            Tokens of the step.
+        chunk
+            Tokens of the chunk.
+        """
+        return self.pair_s(chunk) * chunk * chunk
+
     def _linear_s(self, new: int) -> float:
-        tokens = new + self.background_tokens
+        return self._layers_s(new + self.background_tokens)
+
+    def _layers_s(self, tokens: int) -> float:
+        """Time of the layers but for attention over `tokens` tokens, in s."""
         if tokens <= 0:
             return 0.0
         model, tp = self.model, self.tensor_parallel
@@ -178,7 +210,12 @@ class StepCost:
         layers_s = tokens * moved * elementwise_values(model, tp) / bandwidth
         layers_s += model.expert_layers * self.gpu.expert_launch_s
         for layers, inputs, outputs, rows, padded_rows, experts in products(
-            model, tokens, tp, tile_rows(self.number_format)
+            model,
+            tokens,
+            tp,
+            tile_rows(self.number_format),
+            self.expert_parallel,
+            self.expert_imbalance,
         ):
             layers_s += layers * gemm_s(
                 rate,
@@ -192,7 +229,12 @@ class StepCost:
         return layers_s + self._allreduce_s(tokens)
 
     def _rows_s(self, decodes: int) -> float:
-        model, rows = self.model, max(1, decodes)
+        launch_s = self.model.layers * self.gpu.kv_read_launch_s if decodes else 0.0
+        return launch_s + self.sequence_s * decodes + self._head_s(max(1, decodes))
+
+    def _head_s(self, rows: int) -> float:
+        """Time of the output layer over `rows` tokens, in s."""
+        model = self.model
         rate, bandwidth, flops = self._rate("fp32" if self.number_format == "fp32" else "bf16")
         outputs, moved = model.vocabulary / self.tensor_parallel, self._activation_bytes
         head_s: float = gemm_s(
@@ -204,8 +246,7 @@ class StepCost:
             bandwidth,
             flops,
         )
-        launch_s = model.layers * self.gpu.kv_read_launch_s if decodes else 0.0
-        return launch_s + self.sequence_s * decodes + head_s
+        return head_s
 
     def _allreduce_s(self, tokens: int) -> float:
         """Time of the two all-reduces per layer."""

@@ -11,11 +11,20 @@ from functools import lru_cache
 
 from devices.profiles import NUMBER_FORMATS, GpuProfile
 from simulator.serving.models import ModelSpec
-from simulator.serving.work import flops_per_pair, kv_bytes_per_token_per_group, read_parameters
+from simulator.serving.work import (
+    flops_per_pair,
+    kv_bytes_per_token_per_group,
+    micro_batches,
+    read_parameters,
+)
 
 
 class StepEnergy:
-    """Energy of engine steps for one model on one group (parameters as of `simulator.serving.step_cost.StepCost`)."""
+    """Energy of engine steps for one model on one replica's GPUs.
+
+    Parameters are those of `simulator.serving.step_cost.StepCost`; `stages` is the number of pipeline stages, each of
+    which reads its weights once per micro-batch.
+    """
 
     __slots__ = ("context_j", "idle_w", "limit_w", "pair_j", "step_j")
 
@@ -27,10 +36,11 @@ class StepEnergy:
         number_format: str,
         background_tokens: int,
         background_pairs: float,
+        stages: int = 1,
     ) -> None:
-        self.idle_w = gpu.idle_w * tensor_parallel
+        self.idle_w = gpu.idle_w * tensor_parallel * stages
         """Power of the group when nothing runs, in W."""
-        self.limit_w = gpu.tdp_w * tensor_parallel
+        self.limit_w = gpu.tdp_w * tensor_parallel * stages
         """Most that the boards of the group may draw, in W."""
         self.pair_j = flops_per_pair(model) * gpu.joules_per_flop
         """Energy per query-key pair above idle, in J."""
@@ -44,7 +54,8 @@ class StepEnergy:
         @lru_cache(maxsize=1 << 12)
         def step_j(new: int) -> float:
             tokens = new + background_tokens
-            read_bytes = read_parameters(model, tokens) * width + head_bytes
+            batches, size = micro_batches(tokens, stages)
+            read_bytes = batches * (read_parameters(model, size) * width + head_bytes)
             return read_bytes * gpu.joules_per_byte + tokens * token_j + background_j
 
         self.step_j = step_j

@@ -26,8 +26,31 @@ class Product(NamedTuple):
     """Experts that the rows are routed to, with a matrix each; 0: a dense product."""
 
 
-def products(model: ModelSpec, tokens: int, tensor_parallel: int, tile: int) -> Iterator[Product]:
-    """Yield the matrix products of the layers of a step over `tokens` tokens."""
+def products(
+    model: ModelSpec,
+    tokens: int,
+    tensor_parallel: int,
+    tile: int,
+    expert_parallel: int = 1,
+    expert_imbalance: float = 1.0,
+) -> Iterator[Product]:
+    """Yield the matrix products of the layers of a step over `tokens` tokens.
+
+    Parameters
+    ----------
+    model
+        Architecture.
+    tokens
+        Tokens of the step.
+    tensor_parallel
+        GPUs that share every layer.
+    tile
+        Rows of a tile of dense products.
+    expert_parallel
+        Groups of those GPUs among which whole experts are dealt out; a group slices its experts.
+    expert_imbalance
+        Rows on the busiest group over the mean of all: the others wait for it.
+    """
     hidden, tp, padded = model.hidden, tensor_parallel, tiled(tokens, tile)
     for inputs, outputs in model.attention_products(tp):
         yield Product(model.layers, inputs, outputs, tokens, padded)
@@ -40,10 +63,22 @@ def products(model: ModelSpec, tokens: int, tensor_parallel: int, tile: int) -> 
             yield Product(layers, width, hidden, tokens, padded)
     if layers := model.expert_layers:
         yield Product(layers, hidden, model.experts, tokens, padded)
-        routed, touched = tokens * model.experts_per_token, touched_experts(model, tokens)
-        padded, width = touched * tiled(routed / touched), model.expert_ffn / tp
+        touched = touched_experts(model, tokens) / expert_parallel
+        routed = tokens * model.experts_per_token / expert_parallel
+        if expert_parallel > 1:
+            routed *= expert_imbalance
+        padded, width = touched * tiled(routed / touched), model.expert_ffn / (tp / expert_parallel)
         yield Product(layers, hidden, 2.0 * width, routed, padded, touched)
         yield Product(layers, width, hidden, routed, padded, touched)
+
+
+def micro_batches(tokens: int, stages: int) -> tuple[int, int]:
+    """Return into how many micro-batches a step over `tokens` tokens is cut for a pipeline, and the largest one's size.
+
+    One per stage, so that all are busy, where there are as many tokens.
+    """
+    batches = max(1, min(stages, tokens))
+    return batches, -(-tokens // batches)
 
 
 def touched_experts(model: ModelSpec, tokens: int) -> float:

@@ -33,7 +33,7 @@ def add_replicas(trace: Trace, run: StoredRun) -> None:
         capacity = kv_capacity_blocks(spec, device)
         steps = run.devices[run.devices["service"] == service].sort_values("start_s", kind="stable")
         pointers = run.pointers[run.pointers["service"] == service]
-        gpus = f"{spec.tensor_parallel} GPU{'s' if spec.tensor_parallel > 1 else ''}"
+        gpus = f"{spec.replica_gpus} GPU{'s' if spec.replica_gpus > 1 else ''}"
         for replica in range(replica_count(spec, device)):
             place = (service, replica)
             here = [stay for stay in stays if stay.place == place]
@@ -46,7 +46,7 @@ def add_replicas(trace: Trace, run: StoredRun) -> None:
             if asked:
                 trace.lanes(pid, "answers", (_answer(it) for it in asked))
             trace.lanes(pid, "generations" if parts else "requests", (slices[stay.key] for stay in here))
-            idle_w = profile.idle_w * spec.tensor_parallel
+            idle_w = profile.idle_w * spec.replica_gpus
             _add_counters(trace, pid, rows, here, capacity, idle_w, float(run.manifest["simulated_s"]))
 
 

@@ -91,7 +91,7 @@ def _by_bandwidth(study: Study) -> pd.DataFrame:
         rows.append(
             {
                 "policy": policy_label(run.scenario, study.service),
-                "gpu": f"{service.tensor_parallel} × {gpu}",
+                "gpu": f"{service.replica_gpus} × {gpu}",
                 "share": 1.0 - service.background_share,
                 BANDWIDTH: speed[varied[0]] / GBIT_BYTES,
                 "ttft_s": run.summary["services"][study.service]["ttft_s"]["mean"],

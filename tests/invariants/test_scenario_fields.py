@@ -35,6 +35,8 @@ INERT = {
 BOUND = {
     "services.*.phones": "names devices",
     "services.*.kv_tiers": "names devices",
+    "services.*.model": "expert_parallel asks for a mixture of experts",
+    "services.*.tensor_parallel": "expert_parallel divides it",
     "services.*.super_resolution": "empty",
     "services.*.policies.decoding.easy_service": "names a service",
     "workloads.*.stored.tier": "names a device",

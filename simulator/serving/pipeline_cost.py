@@ -1,0 +1,114 @@
+"""How long an engine step takes where the layers are spread over pipeline stages.
+
+A step's tokens are dealt out to as many micro-batches of equal size as there are stages. They follow one another
+through the stages, so that the first one's next token can begin when it has come through all of them and every stage
+has done every micro-batch: after the time that one micro-batch takes through all layers, plus a hand-over per stage.
+The output layer stands behind the last stage alone and is passed by all micro-batches in turn.
+
+Chunks of one prompt may follow one another in the pipeline (as in the chunked pipeline parallelism of Mooncake, Qin et
+al. 2024, arXiv 2407.00079). Assumed: micro-batches of equal cost, equal stages, and no time to fill and to drain the
+pipeline where prompts begin and end.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from devices.profiles import EngineFit, GpuProfile
+from simulator.serving.engines import EngineProfile
+from simulator.serving.kernels import allreduce_s
+from simulator.serving.models import ModelSpec
+from simulator.serving.step_cost import StepCost
+from simulator.serving.step_energy import StepEnergy
+from simulator.serving.work import chunk_pairs, micro_batches
+
+
+class PipelineCost(StepCost):
+    """Time of engine steps on a pipeline of `stages` tensor-parallel groups (other parameters: `StepCost`).
+
+    A hand-over between two stages counts as an all-reduce of two GPUs, for which rates are known: it moves the same
+    bytes once each way.
+    """
+
+    __slots__ = ("head_s", "stages")
+
+    def __init__(
+        self,
+        stages: int,
+        model: ModelSpec,
+        gpu: GpuProfile,
+        fit: EngineFit,
+        engine: EngineProfile,
+        tensor_parallel: int = 1,
+        number_format: str = "bf16",
+        background_tokens: int = 0,
+        background_context_tokens: float = 0.0,
+        expert_parallel: int = 1,
+        expert_imbalance: float = 1.0,
+    ) -> None:
+        super().__init__(
+            model,
+            gpu,
+            fit,
+            engine,
+            tensor_parallel,
+            number_format,
+            background_tokens,
+            background_context_tokens,
+            expert_parallel,
+            expert_imbalance,
+        )
+        self.stages = stages
+        """Tensor-parallel groups that a token passes."""
+        self.head_s = lru_cache(maxsize=1 << 12)(self._head_s)
+        """``head_s(rows)``: time of the output layer over `rows` tokens, in s."""
+        self.energy = StepEnergy(
+            model, gpu, tensor_parallel, number_format, background_tokens, self.background_pairs, stages
+        )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a replica takes."""
+        return self.tensor_parallel * self.stages
+
+    def _micro_batches(self, new: int) -> tuple[int, int]:
+        return micro_batches(new + self.background_tokens, self.stages)
+
+    def growth_s(self, new: int, decodes: int) -> float:
+        """Return by how much a step is longer than the one before it, as each decode has one more token to read."""
+        return self.alpha_s * decodes / self._micro_batches(new)[0]
+
+    def chunk_growth_s(self, new: int, chunk: int) -> float:
+        """Return by how much a step is longer than the one before it, as a prompt's next chunk has more to read."""
+        batches, _ = self._micro_batches(new)
+        return self.pair_s(-(-chunk // batches)) * chunk * chunk / batches
+
+    def _linear_s(self, new: int) -> float:
+        _, tokens = self._micro_batches(new)
+        handover_bytes = tokens * self.model.hidden * self._activation_bytes
+        return self._layers_s(tokens) + self.stages * allreduce_s(self.gpu, handover_bytes, 2)
+
+    def _rows(self, decodes: int, batches: int) -> float:
+        """Time of the output layer, which all micro-batches pass, and of what does not depend on contexts."""
+        launch_s = self.model.layers * self.gpu.kv_read_launch_s if decodes else 0.0
+        return launch_s + self.sequence_s * decodes + batches * self.head_s(max(1, -(-decodes // batches)))
+
+    def step_s(self, new: int, decodes: int = 0, context_tokens: float = 0.0, pairs: float = 0.0) -> float:
+        """Return the duration of one step in s (parameters: `StepCost.step_s`)."""
+        batches, _ = self._micro_batches(new)
+        time_s = self.fixed_s + self.linear_s(new) + self._rows(decodes, batches)
+        time_s += self.alpha_s * context_tokens / batches
+        if pairs:
+            time_s += self._prefill_s(-(-(new - decodes) // batches), pairs / batches)
+        return time_s
+
+    def prefill_s(self, start: int, end: int, chunk: int) -> float:
+        """Return the time to prefill tokens ``[start, end)`` alone, in chunks of `chunk` tokens, in s."""
+        whole, rest = divmod(end - start, chunk)
+        time_s = 0.0
+        if whole:
+            time_s += whole * self.step_s(chunk, pairs=chunk_pairs(start, chunk))
+            time_s += 0.5 * whole * (whole - 1) * self.chunk_growth_s(chunk, chunk)
+        if rest:
+            time_s += self.step_s(rest, pairs=chunk_pairs(end - rest, rest))
+        return time_s
