@@ -53,6 +53,7 @@ UNITS: Mapping[str, Mapping[str, Decimal]] = MappingProxyType(
         "J": _prefixed("J", _ANY) | {"Wh": Decimal(3600), "kWh": Decimal(3_600_000)},
         "1/s": _FREQUENCY,
         "m": _prefixed("m", _ANY) | {"cm": _ONE / 100},
+        "kg/J": {"g/kWh": _ONE / 3_600_000_000, "kg/kWh": _ONE / 3_600_000, "kg/MWh": _ONE / 3_600_000_000},
         "": {"%": _ONE / 100},
     }
 )
@@ -68,6 +69,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "J": "1.4 pJ",
         "1/s": "4/s",
         "m": "20 m",
+        "kg/J": "350 g/kWh",
         "": "12.5 %",
     }
 )
@@ -82,6 +84,7 @@ _NAMES = {
     "J": "an energy",
     "1/s": "a rate of events",
     "m": "a length",
+    "kg/J": "a carbon intensity",
     "": "a ratio",
 }
 _SHOWN = {
@@ -93,6 +96,7 @@ _SHOWN = {
     "J": "J, pJ, nJ, mJ, kJ, kWh",
     "1/s": "/s, /min, /h, /d",
     "m": "m, km, cm, mm",
+    "kg/J": "g/kWh, kg/kWh, kg/MWh",
     "": "%",
 }
 
@@ -117,7 +121,8 @@ def parse_quantity(value: object, unit: str) -> float:
     value
         A number, already in `unit`, or a text of a number and a unit such as ``"32 Gbit/s"``.
     unit
-        A key of `UNITS`: ``B``, ``B/s``, ``s``, ``FLOP/s``, ``W``, ``J``, ``1/s``, or empty for a ratio.
+        A key of `UNITS`: ``B``, ``B/s``, ``s``, ``FLOP/s``, ``W``, ``J``, ``1/s``, ``m``, ``kg/J``, or empty for a
+        ratio.
 
     Raises
     ------
@@ -206,6 +211,8 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
         return f"{float(f'{value * 100:.{digits}g}'):g} %"
     if unit == "1/s":
         return f"{rounded:g}/s"
+    if unit == "kg/J":
+        return f"{float(f'{value * 3.6e9:.{digits}g}'):g} g/kWh"
     size = abs(rounded)
     if unit == "s" and size >= 120:  # minutes and hours where a count of seconds is hard to read
         spelling = "min" if size < 7200 else "h"
@@ -288,6 +295,10 @@ PerSecond = Annotated[float, Quantity("1/s", high=1e9, above_low=True)]
 """Rate of events, above 0."""
 Metres = Annotated[float, Quantity("m", low=-1e7, high=1e7)]
 """Coordinate, within 10,000 km of the origin."""
+KilogramsPerJoule = Annotated[float, Quantity("kg/J", high=1e-6)]
+"""Carbon intensity of electricity, 0 to 3600 g/kWh."""
+Price = Annotated[float, Quantity("", high=1e9)]
+"""What something costs, in any currency, 0 to 1e9."""
 Ratio = Annotated[float, Quantity("", high=1.0)]
 """Share, 0 to 1."""
 Multiple = Annotated[float, Quantity("", low=0.01, high=100.0)]

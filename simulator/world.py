@@ -15,6 +15,7 @@ from devices.profiles import GpuProfile, StorageProfile
 from simulator.core import Environment, EventLog, Streams, Table
 from simulator.faults.injector import Injector
 from simulator.faults.periods import Faults
+from simulator.metrics.accounting import accounting_notes
 from simulator.metrics.cautions import cautions
 from simulator.metrics.summary import summarize
 from simulator.policies.decoding import Decoding
@@ -51,6 +52,8 @@ class DeviceTotals:
     """Bytes loaded from it (storage)."""
     written_bytes: float = 0.0
     """Bytes written to it (storage)."""
+    on_s: float = 0.0
+    """Time for which it was switched on, summed over its units: what is paid for, whether idle, busy or failed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +170,7 @@ def simulate(
         devices=_totals(scenario, world, streaming, end_s),
         notes=(
             *world.notes,
+            *accounting_notes(scenario),
             *_outcome_notes(scenario, world),
             *(
                 note
@@ -340,11 +344,17 @@ def _totals(
     for name, device in scenario.devices.items():
         if name in world.storage:
             tier = world.storage[name]
-            totals[name] = DeviceTotals(tier.busy_s(), tier.energy_j(), tier.read_bytes, tier.written_bytes)
+            totals[name] = DeviceTotals(
+                tier.busy_s(),
+                tier.energy_j(),
+                tier.read_bytes,
+                tier.written_bytes,
+                (device.count or 1) * end_s,
+            )
             continue
         profile = load_profile(device.profile)
         if isinstance(profile, PhoneProfile):
-            totals[name] = _phone_totals(name, streaming)
+            totals[name] = _phone_totals(name, streaming, (device.count or 1) * end_s)
             continue
         assert isinstance(profile, GpuProfile)
         busy_gpu_s = busy_j = down_gpu_s = 0.0
@@ -361,11 +371,11 @@ def _totals(
         idle_j = profile.idle_w * max(
             0.0, gpus * end_s - busy_gpu_s - down_gpu_s
         )  # a failed one draws nothing
-        totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j)
+        totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=gpus * end_s)
     return totals
 
 
-def _phone_totals(device: str, streaming: Mapping[str, StreamingRun]) -> DeviceTotals:
+def _phone_totals(device: str, streaming: Mapping[str, StreamingRun], on_s: float) -> DeviceTotals:
     """Return SR time per phone, and energy of all of a device's phones, over all sessions."""
     busy_s = energy_j = 0.0
     phones = 0
@@ -374,4 +384,4 @@ def _phone_totals(device: str, streaming: Mapping[str, StreamingRun]) -> DeviceT
         busy_s += float(run.viewers.column("sr_busy_s")[mine].sum())
         energy_j += float(run.viewers.column("energy_j")[mine].sum())
         phones = max(phones, len(set(run.viewers.column("phone")[mine])))
-    return DeviceTotals(busy_s / max(phones, 1), energy_j)
+    return DeviceTotals(busy_s / max(phones, 1), energy_j, on_s=on_s)

@@ -18,7 +18,7 @@ from devices.quantity import format_quantity
 from simulator.commands.scenarios import FOLDER, scenario_names
 from simulator.experiments.run_store import to_json
 from simulator.experiments.tables import text_table
-from simulator.metrics.catalogue import METRICS
+from simulator.metrics.catalogue import METRICS, NEITHER
 
 Rows = list[dict[str, Any]]
 
@@ -152,9 +152,10 @@ def _scenarios() -> Rows:
 def _metrics() -> Rows:
     from simulator.metrics.registry import metrics  # noqa: PLC0415 (brings numpy)
 
-    own = [(f"custom.{it.name}", "by name", f"{it.kind}: {it.definition}") for it in metrics()]
+    own = [(f"custom.{it.name}", "by name", NEITHER, f"{it.kind}: {it.definition}") for it in metrics()]
     return [
-        {"name": name, "unit": unit, "definition": definition} for name, unit, definition in (*METRICS, *own)
+        {"name": name, "unit": unit, "better": better, "definition": definition}
+        for name, unit, better, definition in (*METRICS, *own)
     ]
 
 

@@ -120,7 +120,7 @@ def table_rows(frame: pandas.DataFrame, schema: dict[str, str]) -> Table:
 
 def device_totals(frame: pandas.DataFrame) -> dict[str, DeviceTotals]:
     """Return the totals by device."""
-    names = [field.name for field in fields(DeviceTotals)]
+    names = [field.name for field in fields(DeviceTotals) if field.name in frame]  # older runs have fewer
     return {
         str(device): DeviceTotals(*row) for device, *row in frame[["device", *names]].itertuples(index=False)
     }

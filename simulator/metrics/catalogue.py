@@ -1,4 +1,4 @@
-"""What the figures of a summary are: name, unit and definition, and what the path of one is called in a figure."""
+"""What the figures of a summary are: name, unit, direction, definition, and what the path of one is called."""
 
 from __future__ import annotations
 
@@ -6,83 +6,158 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+HIGHER, LOWER, NEITHER = "higher", "lower", ""
+"""Which values of a figure are better."""
+
 METRICS = (
-    ("ttft_s", "s", "time to first token: from arrival to the end of the step that yields the first token"),
+    (
+        "ttft_s",
+        "s",
+        LOWER,
+        "time to first token: from arrival to the end of the step that yields the first token",
+    ),
     (
         "tpot_s",
         "s",
+        LOWER,
         "time per output token: (E2E - TTFT) / (output tokens - 1); not for answers of one token",
     ),
-    ("e2e_s", "s", "end-to-end latency: from arrival to the end of the step that yields the last token"),
+    (
+        "e2e_s",
+        "s",
+        LOWER,
+        "end-to-end latency: from arrival to the end of the step that yields the last token",
+    ),
     (
         "throughput.requests_per_s",
         "1/s",
+        HIGHER,
         "completed requests per second from first arrival to last completion",
     ),
-    ("throughput.output_tokens_per_s", "1/s", "their output tokens per second"),
-    ("requests.arrived", "", "requests that have arrived; also completed, failed, dropped, unfinished"),
+    ("throughput.output_tokens_per_s", "1/s", HIGHER, "their output tokens per second"),
+    ("requests.arrived", "", NEITHER, "requests that have arrived"),
+    ("requests.completed", "", HIGHER, "requests that were answered"),
+    ("requests.failed", "", LOWER, "requests that could not be served, or were given up; also dropped"),
+    ("requests.dropped", "", LOWER, "requests that were turned away"),
+    ("requests.unfinished", "", LOWER, "requests that were under way when the run ended"),
     (
         "cache.hit_rate.TIER",
         "",
+        HIGHER,
         "share of prompt tokens found in a tier at admission (gpu: the prefix cache)",
     ),
-    ("cache.loaded_tokens.TIER", "", "prompt tokens whose KV was loaded from a tier"),
-    ("cache.computed_tokens", "", "prompt tokens that were computed"),
-    ("cache.preemptions", "", "times that a request lost its KV blocks and had to start over"),
-    ("faults.failures", "", "failures of a service's replicas, in a scenario with faults"),
-    ("faults.retries", "", "times that requests which were lost with a GPU were tried again"),
-    ("faults.lost_tokens", "", "tokens of KV that requests under way had in the memory of failed GPUs"),
-    ("faults.downtime_s", "s", "time for which replicas were down, summed over them"),
-    ("decoding.generations", "", "sequences that an answer with a dependency graph was decoded in"),
-    ("decoding.plan_tokens", "", "tokens decoded for planning, per answer; decoded_tokens: in all"),
+    ("cache.loaded_tokens.TIER", "", NEITHER, "prompt tokens whose KV was loaded from a tier"),
+    ("cache.computed_tokens", "", NEITHER, "prompt tokens that were computed"),
+    ("cache.preemptions", "", LOWER, "times that a request lost its KV blocks and had to start over"),
+    ("faults.failures", "", LOWER, "failures of a service's replicas, in a scenario with faults"),
+    ("faults.retries", "", LOWER, "times that requests which were lost with a GPU were tried again"),
     (
-        "decoding.prompt_tokens",
+        "faults.lost_tokens",
         "",
-        "lengths of all prompts of an answer; prefill_tokens: what was computed of them",
+        LOWER,
+        "tokens of KV that requests under way had in the memory of failed GPUs",
     ),
-    ("decoding.ideal_speedup", "", "answer tokens over those on the longest path of the graph"),
-    ("decoding.visible_dependencies", "", "share of dependencies that a node could see when it was decoded"),
+    ("faults.downtime_s", "s", LOWER, "time for which replicas were down, summed over them"),
+    ("decoding.generations", "", NEITHER, "sequences that an answer with a dependency graph was decoded in"),
+    ("decoding.plan_tokens", "", LOWER, "tokens decoded for planning, per answer"),
+    ("decoding.decoded_tokens", "", LOWER, "tokens decoded in all, per answer"),
+    ("decoding.prompt_tokens", "", LOWER, "lengths of all prompts of an answer"),
+    (
+        "decoding.prefill_tokens",
+        "",
+        LOWER,
+        "what was computed of the prompts of an answer, again or for the first time",
+    ),
+    ("decoding.ideal_speedup", "", NEITHER, "answer tokens over those on the longest path of the graph"),
+    (
+        "decoding.visible_dependencies",
+        "",
+        HIGHER,
+        "share of dependencies that a node could see when it was decoded",
+    ),
     (
         "decoding.quality_surrogate.net_win_rate_over_ar",
         "",
+        HIGHER,
         "surrogate of the net win rate over autoregressive decoding; low, high: anchors off by 0.05",
     ),
-    ("gpu_busy_share", "", "GPU time in engine steps over GPU time in all"),
-    ("storage.TIER.read_bytes", "B", "bytes loaded from a storage device; also written_bytes"),
-    ("storage.TIER.busy_share", "", "share of time in which the device moves data"),
-    ("energy_j.total", "J", "energy of all devices, idle power included; also devices.NAME"),
+    ("gpu_busy_share", "", NEITHER, "GPU time in engine steps over GPU time in all"),
+    ("storage.TIER.read_bytes", "B", NEITHER, "bytes loaded from a storage device"),
+    ("storage.TIER.written_bytes", "B", NEITHER, "bytes written to a storage device"),
+    ("storage.TIER.busy_share", "", NEITHER, "share of time in which the device moves data"),
+    ("energy_j.total", "J", LOWER, "energy of all devices, idle power included"),
+    ("energy_j.devices.NAME", "J", LOWER, "energy of a device, idle power included"),
+    ("users.count", "", NEITHER, "users of all services, where the scenario has `accounting`"),
+    (
+        "users.energy_per_user_j",
+        "J",
+        LOWER,
+        "energy of the run per user: own (their phones), infrastructure (all other devices), total",
+    ),
+    (
+        "accounting.cost_per_hour",
+        "",
+        LOWER,
+        "cost of an average hour of the run, in the currency of the prices",
+    ),
+    ("accounting.cost", "", LOWER, "price of every unit for the time for which it was switched on"),
+    (
+        "accounting.carbon_g",
+        "g",
+        LOWER,
+        "carbon of the electricity: energy of all devices times the given intensity",
+    ),
     (
         "sessions.played",
         "",
-        "sessions of a streaming service; complete: all viewers that stayed saw the whole video",
+        NEITHER,
+        "sessions of a streaming service",
     ),
-    ("viewers.watched", "", "viewers that saw anything; also complete, and gone (left or without battery)"),
-    ("qoe", "", "per chunk: effective Mbit/s - 4.3 per second of stall - change; start-up apart"),
-    ("qoe.figures.NAME", "", "mean per chunk by another definition (hetsim list qoe)"),
-    ("qoe.upper_bound", "", "what no policy can exceed, where the scenario asks for it"),
-    ("rebuffer_s", "s", "time for which playback stood still after it had begun; rebuffer_events: how often"),
-    ("startup_s", "s", "from the first request, or from joining, to the first picture"),
-    ("bitrate_kbps", "kbit/s", "mean nominal bitrate of what was downloaded for the viewer"),
-    ("effective_kbps", "kbit/s", "the same as it looks after super-resolution"),
-    ("sr_share", "", "share of chunks with super-resolution; switches: changes of quality"),
+    ("sessions.complete", "", HIGHER, "sessions in which all viewers that stayed saw the whole video"),
+    ("viewers.watched", "", NEITHER, "viewers that saw anything"),
+    ("viewers.complete", "", HIGHER, "viewers that saw the whole video"),
+    ("viewers.gone", "", LOWER, "viewers that left, failed or ran out of battery"),
+    (
+        "qoe",
+        "",
+        HIGHER,
+        "llm: how closely an answer keeps to the timeline that its reader expects, 0 to 1 (docs/accounting.md); "
+        "streaming: per chunk, effective Mbit/s - 4.3 per second of stall - change, start-up apart",
+    ),
+    ("qoe.figures.NAME", "", HIGHER, "mean per chunk by another definition (hetsim list qoe)"),
+    ("qoe.upper_bound", "", NEITHER, "what no policy can exceed, where the scenario asks for it"),
+    ("rebuffer_s", "s", LOWER, "time for which playback stood still after it had begun"),
+    ("rebuffer_events", "", LOWER, "how often playback stood still after it had begun"),
+    ("startup_s", "s", LOWER, "from the first request, or from joining, to the first picture"),
+    ("bitrate_kbps", "kbit/s", HIGHER, "mean nominal bitrate of what was downloaded for the viewer"),
+    ("effective_kbps", "kbit/s", HIGHER, "the same as it looks after super-resolution"),
+    ("sr_share", "", NEITHER, "share of chunks with super-resolution"),
+    ("switches", "", LOWER, "changes of quality"),
     (
         "energy_per_phone_j",
         "J",
+        LOWER,
         "energy of a phone in a session; components.NAME: cellular, wlan, decode and so on",
     ),
-    ("energy_fairness", "", "Jain's index of the energies of a session's phones: 1 where all spend alike"),
-    ("battery_share.least", "", "lowest battery at the end of any session; also mean"),
-    ("steady_state.from_s", "s", "end of the warm-up, where the scenario leaves one out (`warmup`)"),
-    ("steady_state.left_out", "", "requests before that; reached: whether a steady state was found"),
-    ("custom.NAME", "", "figure of a metric of the user's own; its name ends with its unit"),
+    (
+        "energy_fairness",
+        "",
+        HIGHER,
+        "Jain's index of the energies of a session's phones: 1 where all spend alike",
+    ),
+    ("battery_share.least", "", HIGHER, "lowest battery at the end of any session"),
+    ("battery_share.mean", "", HIGHER, "mean battery at the end of a session"),
+    ("steady_state.from_s", "s", NEITHER, "end of the warm-up, where the scenario leaves one out (`warmup`)"),
+    ("steady_state.left_out", "", NEITHER, "requests before that; reached: whether a steady state was found"),
+    ("custom.NAME", "", NEITHER, "figure of a metric of the user's own; its name ends with its unit"),
 )
-"""Figures of a summary: name, unit, definition. Distributions have mean, p50, p90 and p99."""
+"""Figures of a summary: name, unit, which values are better, definition. Distributions have mean, p50, p90 and p99."""
 
 _NAMES_FOLLOW = ("storage", "devices", "hit_rate", "loaded_tokens")
 """Parts after which a name of the scenario's stands: it tells no unit."""
 
 _UNITS = (
-    ("_per_s", "1/s"), ("_bytes", "B"), ("_kbps", "kbit/s"), ("_j", "J"), ("_s", "s"), ("_share", "share"),
+    ("_per_s", "1/s"), ("_g", "g"), ("_bytes", "B"), ("_kbps", "kbit/s"), ("_j", "J"), ("_s", "s"), ("_share", "share"),
     ("hit_rate", "share"), ("visible_dependencies", "share"),
 )  # fmt: skip
 
@@ -104,6 +179,8 @@ class Described:
     """What it is called, without its service and its unit."""
     unit: str
     """SI unit, ``share``, or empty."""
+    better: str
+    """Which values are better: `HIGHER`, `LOWER` or `NEITHER`."""
     definition: str
     """What it is; empty where `METRICS` has no entry."""
 
@@ -118,7 +195,7 @@ def described(path: str) -> Described:
     """Return what the figure at a dotted path of a summary is, such as ``services.chat.e2e_s.mean``."""
     service, inner = _split(path)
     parts = inner.split(".")
-    return Described(service, inner, _title(parts), _unit(parts), _definition(inner))
+    return Described(service, inner, _title(parts), _unit(parts), *_better_and_definition(inner))
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -139,23 +216,25 @@ def _unit(parts: Sequence[str]) -> str:
 
 
 def _title(parts: Sequence[str]) -> str:
+    if parts[0] in ("users", "accounting") and len(parts) > 2:
+        parts = parts[1:]  # what follows says it all
     texts = []
     for before, part in zip(("", *parts), parts, strict=False):
         if before in _NAMES_FOLLOW:
             texts.append(part)
             continue
-        bare = re.sub(r"_(s|j|bytes|share)$", "", part) if not part.endswith("_per_s") else part
+        bare = re.sub(r"_(s|j|g|bytes|share)$", "", part) if not part.endswith("_per_s") else part
         words = [_WORDS.get(word, word) for word in bare.removesuffix("_per_s").split("_")]
         texts.append(" ".join(filter(None, words)))
     return " ".join(texts)
 
 
-def _definition(inner: str) -> str:
-    """Return the definition under the longest name that the path begins with."""
-    best, text = 0, ""
-    for name, _, definition in METRICS:
+def _better_and_definition(inner: str) -> tuple[str, str]:
+    """Return what stands with the longest name that the path begins with."""
+    best, found = 0, (NEITHER, "")
+    for name, _, better, definition in METRICS:
         pattern = re.escape(name).replace("TIER", r"[^.]+").replace("NAME", r"[^.]+")
         match = re.match(rf"{pattern}(?=\.|$)", inner)
         if match and match.end() > best:
-            best, text = match.end(), definition
-    return text
+            best, found = match.end(), (better, definition)
+    return found

@@ -47,6 +47,16 @@ Bitrate, effective bitrate
     Mean nominal bitrate of what was downloaded for the viewer; the same as it looks after super-resolution.
 Energy
     Per phone and session, by component; fairness is Jain's index of the phones of a session, averaged over sessions.
+
+With ``accounting`` in the scenario also, over all services (`simulator.metrics.accounting`):
+
+Energy per user
+    Energy of the run over its users: of their own phones, and of the infrastructure, which is all else.
+Cost, cost per hour
+    Of every unit for the time for which it was switched on, idle or not; cost per hour is that of an average hour of
+    the run.
+Carbon
+    Energy of all devices times the given intensity; what making them took is not in it.
 """
 
 from __future__ import annotations
@@ -57,6 +67,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.core import Table
+from simulator.metrics.accounting import summarize_accounting
 from simulator.metrics.decoding import summarize_decoding
 from simulator.metrics.distribution import distribution
 from simulator.metrics.faults import summarize_faults
@@ -136,6 +147,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
             "total": sum(totals.energy_j for totals in result.devices.values()),
             "devices": {name: totals.energy_j for name, totals in result.devices.items()},
         },
+        **summarize_accounting(scenario, result.devices, result.simulated_s),
     }
 
 

@@ -64,6 +64,7 @@ def check_references(data: Any) -> Iterator[Problem]:
     for name, fault in _entries(data, "faults"):
         yield from _entry(data, ("faults", name, "device"), fault.get("device"), "devices")
         yield from _entry(data, ("faults", name, "link"), fault.get("link"), "links")
+    yield from _prices(data)
     yield from _unused(data)
 
 
@@ -150,6 +151,17 @@ def _workload(data: Mapping[str, Any], path: Path_, workload: Mapping[str, Any])
             near = nearest(tier, tiers)
             hint = f"; nearest: {near}" if near else f"; allowed: {', '.join(tiers) or 'it has none'}"
             yield Problem((*path, "stored", "tier"), message + hint)
+
+
+def _prices(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What has a price must be a device."""
+    prices = _written(data, "accounting").get("prices")
+    known = _written(data, "devices")
+    for name in prices if isinstance(prices, dict) else ():
+        if name not in known:
+            yield Problem(
+                ("accounting", "prices", name), unknown_name("device", str(name), list(known)), key=True
+            )
 
 
 def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:

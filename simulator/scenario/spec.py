@@ -19,6 +19,7 @@ from simulator.policies.node_order.fifo import Fifo
 from simulator.policies.recovery.reroute import Reroute
 from simulator.policies.registry import PolicyOf
 from simulator.policies.routing.round_robin import RoundRobin
+from simulator.scenario.accounting_spec import AccountingSpec
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.reader_spec import ReaderSpec
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
@@ -186,6 +187,8 @@ class Scenario:
     """Links by name."""
     faults: Mapping[str, FaultSpec] = field(default_factory=dict)
     """What fails, drops or slows down, by name; nothing does without (docs/faults.md)."""
+    accounting: AccountingSpec | None = None
+    """What users and devices are booked with; None: the summary tells nothing of it."""
     horizon: Seconds | None = None
     """Simulated time at which the run stops; None: when every request has finished."""
     warmup: Seconds | Literal["none", "mser5"] = "none"

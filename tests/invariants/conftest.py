@@ -108,7 +108,7 @@ def written(data: Any, path: str) -> bool:
 
 def kind_of(path: str) -> str:
     """Return a path with the names that the user chose, and indices, as ``*``."""
-    path = re.sub(r"^(devices|services|workloads|links)\.[^.]+", r"\1.*", path)
+    path = re.sub(r"^(devices|services|workloads|links|accounting\.prices)\.[^.]+", r"\1.*", path)
     return re.sub(r"\.\d+(?=\.|$)", ".*", path)
 
 

@@ -111,6 +111,14 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "workloads.*.ladder.*.height": ("oasis/player.yaml", [], LADDER),
     "workloads.*.ladder.*.vmaf": ("oasis/player.yaml", [LADDER], "workloads.watch.ladder.0.vmaf=45"),
     "workloads.*.ladder.*.ssim_db": ("oasis/player.yaml", [LADDER], "workloads.watch.ladder.0.ssim_db=11"),
+    "accounting": ("cake/single.yaml", [], "accounting={users: 3}"),
+    "accounting.users": ("cake/single.yaml", ["accounting={users: 3}"], "accounting.users=4"),
+    "accounting.carbon_intensity": (
+        "oasis/player.yaml",
+        ["accounting={carbon_intensity: 350 g/kWh}"],
+        "accounting.carbon_intensity=50 g/kWh",
+    ),
+    "accounting.prices.*": ("cake/single.yaml", ["accounting={prices: {gpu: 2}}"], "accounting.prices.gpu=3"),
     "services.*.policies.decoding.easy_service": (
         "plato/small_model.yaml",
         [],
