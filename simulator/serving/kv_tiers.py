@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from simulator.serving.storage import AnyTransfer, StorageDevice
+from simulator.serving.storage import AnyTransfer, Block, StorageDevice
 
 NAMESPACE = 1 << 48
 """Distance between the hash ids of two services that share a storage device."""
@@ -67,18 +67,21 @@ class KvTiers:
     def segments(self, hash_ids: Sequence[int]) -> list[Segment]:
         """Return where the leading ids lie, as runs of blocks in one tier, up to the first that no tier holds."""
         found: list[Segment] = []
-        tiers = self.tiers
+        stores = [tier.held for tier in self.tiers]
+        tiers = len(stores)
         namespace = self._namespace
         last, count = -1, 0
         for hash_id in hash_ids:
             block = hash_id + namespace
-            index = next((index for index, tier in enumerate(tiers) if block in tier), -1)
+            index = 0
+            while index < tiers and block not in stores[index]:
+                index += 1
+            if index == tiers:
+                break
             if index != last:
                 if count:
                     found.append((last, count))
                 last, count = index, 0
-            if index < 0:
-                break
             count += 1
         if count:
             found.append((last, count))
@@ -86,33 +89,32 @@ class KvTiers:
 
     def touch(self, hash_ids: Sequence[int]) -> None:
         """Mark blocks as just used, in every tier that holds them."""
-        for hash_id in hash_ids:
-            block = hash_id + self._namespace
-            for tier in self.tiers:
-                if block in tier:
-                    tier.touch(block)
+        namespace = self._namespace
+        blocks = [hash_id + namespace for hash_id in hash_ids]
+        for tier in self.tiers:
+            tier.touch(blocks)
 
     def preload(self, tier_name: str, hash_ids: Sequence[int]) -> int:
         """Store blocks before the run starts, at no cost; return how many blocks that drove out of the tier."""
         tier = next(tier for tier in self.tiers if tier.name == tier_name)
-        lost = 0
-        for hash_id in hash_ids:
-            lost += len(tier.insert(hash_id + self._namespace, self.block_bytes))
-        return lost
+        return len(tier.insert(self._blocks(hash_ids)))
 
     def write(self, hash_ids: Sequence[int], port: int) -> None:
         """Write prefix blocks that no tier holds to the first tier."""
         if not self.tiers:
             return
-        namespace = self._namespace
-        blocks = []
-        for hash_id in hash_ids:
-            block = hash_id + namespace
-            if block not in self._writing and not any(block in tier for tier in self.tiers):
-                blocks.append((block, self.block_bytes))
+        writing = self._writing
+        blocks = [block for block in self._blocks(hash_ids) if block[0] not in writing]
+        for tier in self.tiers:
+            held = tier.held
+            blocks = [block for block in blocks if block[0] not in held]
         self._write(0, blocks, port)
 
-    def _write(self, index: int, blocks: list[tuple[int, float]], port: int) -> None:
+    def _blocks(self, hash_ids: Sequence[int]) -> list[Block]:
+        namespace, size = self._namespace, self.block_bytes
+        return [(hash_id + namespace, size) for hash_id in hash_ids]
+
+    def _write(self, index: int, blocks: list[Block], port: int) -> None:
         while index < len(self.tiers) and self.tiers[index].down:
             index += 1  # what a failed tier cannot take goes past it
         if not blocks or index == len(self.tiers):
@@ -122,13 +124,12 @@ class KvTiers:
         self._writing.update(block for block, _ in blocks)
 
         def stored() -> None:
-            evicted: dict[int, list[tuple[int, float]]] = {}
+            evicted: dict[int, list[Block]] = {}
             self._writing.difference_update(block for block, _ in blocks)
             if tier.failures != failures:
                 return  # what was being written is lost
-            for block, size in blocks:
-                for lost in tier.insert(block, size):
-                    evicted.setdefault(lost[0] // NAMESPACE, []).append(lost)
+            for lost in tier.insert(blocks):
+                evicted.setdefault(lost[0] // NAMESPACE, []).append(lost)
             for namespace, lost_blocks in evicted.items():
                 owner = tier.owners[namespace]  # whoever it belongs to has its own next tier
                 owner._write(owner.tiers.index(tier) + 1, lost_blocks, port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from devices.profiles import StorageProfile
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Path = tuple[Channel, ...]
 """Channels that a transfer needs at once: the device's own, and the link's if there is one."""
+
+Block = tuple[int, float]
+"""A KV prefix block: its id, the service's namespace included, and its bytes."""
 
 AnyTransfer = Transfer | Tandem
 """A transfer over a path of one channel, or of several."""
@@ -60,7 +63,8 @@ class StorageDevice:
         self._readers = readers
         self._writers = writers
         self._write_factor = write_factor
-        self._held: OrderedDict[int, float] = OrderedDict()
+        self.held: OrderedDict[int, float] = OrderedDict()
+        """Bytes of every block in the store, least recently used first."""
         self.owners: dict[int, KvTiers] = {}
         """Stack of each service that keeps blocks here, by its namespace."""
         self.held_bytes = 0.0
@@ -77,12 +81,6 @@ class StorageDevice:
         self._open = [0] * ports  # transfers under way, by port
         self._since_s = [0.0] * ports
         self._busy_s = [0.0] * ports
-
-    def __contains__(self, block: int) -> bool:
-        return block in self._held
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     def read(
         self, port: int, n_bytes: float, operation_bytes: float, on_done: Callable[[], None]
@@ -139,29 +137,36 @@ class StorageDevice:
         path = self._readers[port % len(self._readers)]
         return max(channel.estimate_s(n_bytes, operation_bytes, idle, after_s) for channel in path)
 
-    def touch(self, block: int) -> None:
-        """Mark a block as just used."""
-        self._held.move_to_end(block)
+    def touch(self, blocks: Iterable[int]) -> None:
+        """Mark blocks as just used, those that are held, in their order."""
+        held = self.held
+        for block in blocks:
+            if block in held:
+                held.move_to_end(block)
 
-    def insert(self, block: int, n_bytes: float) -> list[tuple[int, float]]:
-        """Store a block; return the (block, bytes) pairs that it drove out, least recently used first."""
-        if block in self._held:
-            self._held.move_to_end(block)
-            return []
-        if n_bytes > self.capacity_bytes:
-            return [(block, n_bytes)]
-        self._held[block] = n_bytes
-        self.held_bytes += n_bytes
+    def insert(self, blocks: Iterable[Block]) -> list[Block]:
+        """Store blocks one after the other; return those that they drove out, least recently used first."""
+        held, capacity_bytes = self.held, self.capacity_bytes
+        held_bytes = self.held_bytes
         evicted = []
-        while self.held_bytes > self.capacity_bytes:
-            oldest, size = self._held.popitem(last=False)
-            self.held_bytes -= size
-            evicted.append((oldest, size))
+        for block, size in blocks:
+            if block in held:
+                held.move_to_end(block)
+            elif size > capacity_bytes:
+                evicted.append((block, size))
+            else:
+                held[block] = size
+                held_bytes += size
+                while held_bytes > capacity_bytes:
+                    oldest = held.popitem(last=False)
+                    held_bytes -= oldest[1]
+                    evicted.append(oldest)
+        self.held_bytes = held_bytes
         return evicted
 
     def fail(self) -> None:
         """Lose all that is held, and what is being written; whoever reads must be told by the caller."""
-        self._held.clear()
+        self.held.clear()
         self.held_bytes = 0.0
         self.failures += 1
         self.down = True

@@ -85,7 +85,7 @@ def check_scenario(lab: Any, seed: int, tight: bool) -> int:
     bytes_per_token = lab.services["chat"].tiers.token_bytes
     for tier in lab.services["chat"].tiers.tiers:
         assert tier.held_bytes <= tier.capacity_bytes
-        assert tier.held_bytes == pytest.approx(len(tier) * lab.services["chat"].tiers.block_bytes)
+        assert tier.held_bytes == pytest.approx(len(tier.held) * lab.services["chat"].tiers.block_bytes)
         if scenario.horizon is None:
             loaded = columns[f"loaded_{tier.name}_tokens"].sum()
             assert tier.read_bytes == pytest.approx(loaded * bytes_per_token, rel=1e-12)

@@ -161,7 +161,7 @@ def test_hits_and_contents_equal_the_model(lab, seed):
     runtime = lab.services["chat"]
     assert list(runtime.replicas[0].kv.pool._idle) == list(model.gpu)
     for tier, held in zip(runtime.tiers.tiers, model.tiers, strict=True):
-        assert list(tier._held) == list(held)
+        assert list(tier.held) == list(held)
         assert tier.held_bytes <= tier.capacity_bytes
 
 
@@ -239,7 +239,7 @@ def test_services_and_workloads_do_not_share_prefixes(lab):
     assert lab.columns(result, "b")["resident_tokens"].tolist() == [0, 7 * BLOCK]
     for name in ("a", "b"):
         assert (lab.columns(result, name)["found_disk_tokens"] == 0).all()
-    assert len(lab.services["a"].tiers.tiers[0]) == 3 * 8
+    assert len(lab.services["a"].tiers.tiers[0].held) == 3 * 8
 
 
 def test_stored_prompts_that_do_not_fit_are_reported(lab):
