@@ -34,7 +34,7 @@ from simulator.workloads.spec import GraphTrace, Questions, RequestSpec
 
 if TYPE_CHECKING:
     from simulator.streaming.group import GroupResult
-    from simulator.streaming.service import StreamingRun
+    from simulator.streaming.service import StreamingRuntime
 
 WORKLOAD_NAMESPACE = 1 << 40
 """Distance between the hash ids of two workloads of a service."""
@@ -81,9 +81,9 @@ class RunResult:
     """What a reader must know, such as that a workload is a synthetic stand-in."""
     viewers: dict[str, Table] = field(default_factory=dict)
     """Per streaming service: one row per session and phone (`simulator.streaming.viewing.VIEWER_COLUMNS`)."""
-    sessions: dict[str, list[GroupResult]] = field(default_factory=dict)
-    """Per streaming service: chunks, viewing, phones over time and the log of each session; empty where they were not
-    kept (see `simulator.experiments.run_store`)."""
+    sessions: dict[str, dict[int, GroupResult]] = field(default_factory=dict)
+    """Per streaming service and number of the session: chunks, viewing, phones over time and the log; empty where they
+    were not kept (see `simulator.experiments.run_store`)."""
     pointers: dict[str, Table] = field(default_factory=dict)
     """Per LLM service: one row per phase in which KV of a prompt was computed or loaded
     (`simulator.serving.pointers.POINTERS`); kept where `intervals` are."""
@@ -132,9 +132,10 @@ def simulate(
     streams = Streams(scenario.seed, replication)
     faults = Faults(scenario.faults, streams)
     world = _build(env, scenario, streams, faults, resolve, step_by_step, costs)
-    streaming = {name: _stream(scenario, name, streams, resolve) for name in scenario.streaming_services}
     for feed in world.feeds:
         feed.start()
+    for runtime in world.streaming.values():
+        runtime.start()
     injector = Injector(env, scenario, faults, world.services, world.storage) if scenario.faults else None
     if injector is None:
         env.run(until=scenario.horizon)
@@ -143,14 +144,16 @@ def simulate(
         injector.close()
     for service in world.services.values():
         service.stop()
+    for runtime in world.streaming.values():
+        runtime.stop()
     for name, service in world.services.items():
         unfinished = service.close()
         if unfinished and scenario.horizon is None:
             raise SimulatorError(
                 f"service {name!r} has stopped with {unfinished} requests that it never answered"
             )
-    ends_s = [session.end_s for run in streaming.values() for session in run.sessions]
-    end_s = max([env.now, *ends_s]) if world.services else max(ends_s)
+    ends_s = [session.end_s for run in world.streaming.values() for session in run.sessions.values()]
+    end_s = env.now if world.services else max(ends_s, default=env.now)
     return RunResult(
         scenario=scenario,
         seed=scenario.seed,
@@ -167,7 +170,7 @@ def simulate(
             for name, service in world.services.items()
             if service.generations is not None
         },
-        devices=_totals(scenario, world, streaming, end_s),
+        devices=_totals(scenario, world, end_s),
         notes=(
             *world.notes,
             *accounting_notes(scenario),
@@ -177,10 +180,10 @@ def simulate(
                 for name, service in world.services.items()
                 for note in cautions(scenario, name, service.records)
             ),
-            *(note for run in streaming.values() for note in run.notes),
+            *(note for run in world.streaming.values() for note in run.notes),
         ),
-        viewers={name: run.viewers for name, run in streaming.items()},
-        sessions={name: run.sessions for name, run in streaming.items()},
+        viewers={name: run.viewers for name, run in world.streaming.items()},
+        sessions={name: run.sessions for name, run in world.streaming.items()},
         pointers={
             name: service.pointers for name, service in world.services.items() if service.pointers is not None
         },
@@ -188,15 +191,10 @@ def simulate(
     )
 
 
-def _stream(scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]) -> StreamingRun:
-    from simulator.streaming.service import run_streaming  # noqa: PLC0415 (only where a scenario streams)
-
-    return run_streaming(scenario, name, streams, resolve)
-
-
 @dataclass(slots=True)
 class _World:
     services: dict[str, ServiceRuntime]
+    streaming: dict[str, StreamingRuntime]
     storage: dict[str, StorageDevice]
     feeds: list[Feed]
     notes: list[str]
@@ -267,7 +265,7 @@ def _build(
         first_port += replicas[name]
     for runtime in services.values():
         runtime.peers = services
-    world = _World(services, storage, [], [])
+    world = _World(services, _streaming(env, scenario, streams, resolve), storage, [], [])
     for index, (name, spec) in enumerate(workloads.items()):
         stream = requests[name]
         runtime = services[spec.service]
@@ -292,6 +290,18 @@ def _build(
                     f"{lost} prefix blocks were dropped before the start"
                 )
     return world
+
+
+def _streaming(
+    env: Environment, scenario: Scenario, streams: Streams, resolve: Callable[[str], Path]
+) -> dict[str, StreamingRuntime]:
+    if not scenario.streaming_services:
+        return {}
+    from simulator.streaming.service import StreamingRuntime  # noqa: PLC0415 (only where a scenario streams)
+
+    return {
+        name: StreamingRuntime(env, scenario, name, streams, resolve) for name in scenario.streaming_services
+    }
 
 
 def _block_tokens(spec: RequestSpec, requests: Requests) -> int:
@@ -337,9 +347,7 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
             )
 
 
-def _totals(
-    scenario: Scenario, world: _World, streaming: Mapping[str, StreamingRun], end_s: float
-) -> dict[str, DeviceTotals]:
+def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, DeviceTotals]:
     totals: dict[str, DeviceTotals] = {}
     for name, device in scenario.devices.items():
         if name in world.storage:
@@ -354,7 +362,7 @@ def _totals(
             continue
         profile = load_profile(device.profile)
         if isinstance(profile, PhoneProfile):
-            totals[name] = _phone_totals(name, streaming, (device.count or 1) * end_s)
+            totals[name] = _phone_totals(name, world.streaming, (device.count or 1) * end_s)
             continue
         assert isinstance(profile, GpuProfile)
         busy_gpu_s = busy_j = down_gpu_s = 0.0
@@ -375,7 +383,7 @@ def _totals(
     return totals
 
 
-def _phone_totals(device: str, streaming: Mapping[str, StreamingRun], on_s: float) -> DeviceTotals:
+def _phone_totals(device: str, streaming: Mapping[str, StreamingRuntime], on_s: float) -> DeviceTotals:
     """Return SR time per phone, and energy of all of a device's phones, over all sessions."""
     busy_s = energy_j = 0.0
     phones = 0

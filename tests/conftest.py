@@ -98,7 +98,7 @@ def _tables(result: RunResult) -> Iterator[tuple[str, Table]]:
         for name, table in getattr(result, kind).items():
             yield f"{kind} of {name}", table
     for name, sessions in result.sessions.items():
-        for number, session in enumerate(sessions):
+        for number, session in sorted(sessions.items()):
             for kind in ("chunks", "viewing", "intervals"):
                 yield f"{kind} of {name} {number}", getattr(session, kind)
 

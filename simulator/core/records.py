@@ -89,6 +89,24 @@ class Table:
                 "the table cannot grow while a view of a column is held: copy the column"
             ) from error
 
+    def extend(self, other: Table) -> None:
+        """Append all rows of a table of the same schema.
+
+        Raises
+        ------
+        CoreError
+            Where its schema is another one.
+        """
+        if other.schema != self.schema:
+            raise CoreError(f"cannot append rows of {other.schema!r} to {self.schema!r}")
+        rows = np.frombuffer(bytes(other._rows), dtype=self._dtype).copy()
+        names = list(self.schema)
+        for (position, codes), (_, others) in zip(self._texts, other._texts, strict=True):
+            if others:
+                column = rows[names[position]]
+                column[:] = np.array([codes[text] for text in others], "<i4")[column]
+        self._rows += rows.tobytes()
+
     def __len__(self) -> int:
         return len(self._rows) // self._dtype.itemsize
 

@@ -62,7 +62,7 @@ def write_tables(folder: Path, result: RunResult) -> None:
         sessions = [
             (name, number, session)
             for name, several in result.sessions.items()
-            for number, session in enumerate(several)
+            for number, session in sorted(several.items())
         ]
         for file, table_of in _OF_SESSION.items():
             files[file] = _several(

@@ -10,7 +10,7 @@ from simulator.faults.periods import Faults
 from simulator.streaming.group import Group
 
 
-def with_faults(group: Group, faults: Faults, device_of: Mapping[str, str], session: int) -> Group:
+def with_faults(group: Group, faults: Faults, unit_of: Mapping[str, tuple[str, int]], turn: int) -> Group:
     """Return a group whose phones fail and slow down.
 
     Parameters
@@ -18,21 +18,21 @@ def with_faults(group: Group, faults: Faults, device_of: Mapping[str, str], sess
     group
         As it would be.
     faults
-        Faults of the scenario.
-    device_of
-        Device of the scenario by phone.
-    session
-        Number of the session, whose clock begins at 0: each draws random faults of its own.
+        Faults of the scenario; their times count from the start of the session, as those of a group do.
+    unit_of
+        By phone: device of the scenario, and number in it.
+    turn
+        Number of the session among those of the group: each draws random faults of its own.
     """
     failed_s: dict[str, list[tuple[float, float]]] = {}
     slow_sr: dict[str, list[tuple[float, float, float]]] = {}
     for name, spec in faults.specs.items():
-        units = [phone.name for phone in group.phones if device_of[phone.name] == spec.device]
-        for unit, phone in enumerate(units):
-            if spec.unit not in (None, unit):
+        for phone in (it.name for it in group.phones):
+            device, unit = unit_of[phone]
+            if device != spec.device or spec.unit not in (None, unit):
                 continue
             periods = takewhile(
-                lambda period: period.start_s < group.longest_s, faults.periods(name, unit, f"/{session}")
+                lambda period: period.start_s < group.longest_s, faults.periods(name, unit, f"/{turn}")
             )
             for start_s, end_s in periods:
                 if spec.kind == "failure":

@@ -51,6 +51,8 @@ def check_streaming(
     ):
         message = "no phone has a WWAN: nobody could download anything; set devices.NAME.phone.wwan"
         yield Problem((*path, "phones"), message)
+    elif len(phones) == len(service.phones) and service.group_size is not None:
+        yield from _groups(path, service, devices)
     if service.buffer <= 0.0:
         yield Problem((*path, "buffer"), "is 0 s; allowed: above 0 s")
     if service.upper_bound == "sr_only" and not service.super_resolution:
@@ -68,6 +70,19 @@ def check_streaming(
     if video is not None and service.startup_chunks * video.segment > service.buffer and video.path is None:
         message = f"{service.startup_chunks} chunks of {video.segment:g} s are more than the buffer holds"
         yield Problem((*path, "startup_chunks"), f"{message} ({service.buffer:g} s)")
+
+
+def _groups(path: Path_, service: StreamingService, devices: Mapping[str, DeviceSpec]) -> Iterator[Problem]:
+    """Check that each group can download."""
+    size = service.group_size
+    assert size is not None
+    counts = {name: devices[name].count or 1 for name in service.phones}
+    names = [name for name, count in counts.items() for _ in range(count)]
+    for number, first in enumerate(range(0, len(names), size)):
+        group = dict.fromkeys(names[first : first + size])
+        if all((devices[name].phone or PhoneSpec()).wwan is None for name in group):
+            message = f"is {size}, so that group {number} ({', '.join(group)}) has no WWAN: it could download nothing"
+            yield Problem((*path, "group_size"), message)
 
 
 def _combinations(

@@ -161,12 +161,14 @@ class StreamingPolicies:
 
 @dataclass(frozen=True, slots=True)
 class StreamingService:
-    """A group of phones that watch one video together; one phone is a single player."""
+    """Groups of phones, each of which watches one video together; a group of one phone is a single player."""
 
     kind: Literal["streaming"]
     """Kind of service."""
     phones: tuple[str, ...]
-    """Devices of kind phone that take part; the first phone of the first one runs the scheduler and the hotspot."""
+    """Devices of kind phone that take part; the first phone of a group runs the scheduler and the hotspot."""
+    group_size: Count | None = None
+    """Phones of a group, which are taken in their order (the last group may be smaller); None: all are one group."""
     super_resolution: tuple[str, ...] = ("180p-720p", "180p-1080p", "360p-720p", "360p-1080p")
     """Combinations of a height that is downloaded and one that super-resolution (SR) makes of it; may be empty."""
     effective_bitrates: Mapping[str, BytesPerSecond] | None = None

@@ -98,7 +98,9 @@ class NetworkTrace:
         return self.bandwidth.time_for(start_s, bits / 8.0)
 
     def starting_at(self, start_s: float) -> NetworkTrace:
-        """Return the trace whose time 0 is `start_s` of this one; it repeats all the same."""
+        """Return the trace whose time 0 is `start_s` of this one, which may be before 0; it repeats all the same."""
+        if len(self.durations_s) == 1:
+            return self
         start_s %= self.duration_s
         index = bisect_right(self._starts_s, start_s) - 1
         into_s = start_s - self._starts_s[index]

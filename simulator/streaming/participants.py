@@ -67,25 +67,37 @@ class Participants:
             for name, device in self._devices.items()
             if isinstance(wwan := (device.phone or PhoneSpec()).wwan, RecordedNetwork)
         }
-        self.device_of: dict[str, str] = {
-            phone: name for name, device in self._devices.items() for phone in _names(name, device)
+        self.unit_of: dict[str, tuple[str, int]] = {
+            phone: (name, unit)
+            for name, device in self._devices.items()
+            for unit, phone in enumerate(_names(name, device))
         }
-        """Device of the scenario by phone: ``NAME``, or ``NAME-1`` and so on where there are several alike."""
+        """By phone (``NAME``, or ``NAME-1`` and so on where there are several alike): device, and number in it."""
+        self.device_of = {phone: device for phone, (device, _) in self.unit_of.items()}
+        """Device of the scenario by phone."""
+        names = list(self.unit_of)
+        size = service.group_size or len(names)
+        self.groups = [names[first : first + size] for first in range(0, len(names), size)]
+        """Names of the phones of each group: as many as make a group, in the order of the devices."""
 
-    def phones(self, stream: Callable[[str], np.random.Generator], session: int) -> tuple[GroupPhone, ...]:
+    def phones(
+        self, stream: Callable[[str], np.random.Generator], group: int, turn: int
+    ) -> tuple[GroupPhone, ...]:
         """Return the phones of one session.
 
         Parameters
         ----------
         stream
-            Gives the random generator of a named stream: networks are drawn from ``PHONE/wwan/SESSION``.
-        session
-            Its number.
+            Gives the random generator of a named stream: networks are drawn from ``PHONE/wwan/TURN``.
+        group
+            Number of the group.
+        turn
+            Number of the session among those of its group.
         """
         return tuple(
-            self._phone(device, name, spec, stream(f"{name}/wwan/{session}"))
-            for device, spec in self._devices.items()
-            for name in _names(device, spec)
+            self._phone(device, name, self._devices[device], stream(f"{name}/wwan/{turn}"))
+            for name in self.groups[group]
+            for device in (self.device_of[name],)
         )
 
     def _phone(self, device: str, name: str, spec: DeviceSpec, rng: np.random.Generator) -> GroupPhone:

@@ -1,21 +1,22 @@
-"""A streaming service of a scenario, run: groups from its devices, its sessions, and what they leave behind."""
+"""A streaming service of a scenario: groups from its devices, their sessions, and what they leave behind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 
 from devices.errors import Fault, InputError
-from simulator.core import Streams, Table
+from simulator.core import Environment, Streams, Table
 from simulator.faults.periods import Faults
 from simulator.faults.phones import with_faults
 from simulator.policies.collaboration.protocol import Collaboration, Combination
 from simulator.scenario.spec import Scenario
 from simulator.scenario.streaming_spec import StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
-from simulator.streaming.group import HOTSPOT, WIFI_DIRECT, Group, GroupResult, combination, simulate_group
+from simulator.streaming.group import HOTSPOT, WIFI_DIRECT, Group, GroupResult, GroupRun, combination
 from simulator.streaming.group_bound import upper_bound
 from simulator.streaming.participants import FRAMES_PER_S, Participants
 from simulator.streaming.sr_rates import combination_heights
@@ -27,18 +28,6 @@ from simulator.workloads.spec import VideoWorkload
 
 WLANS = {"hotspot": HOTSPOT, "wifi_direct": WIFI_DIRECT}
 """Networks among the phones by name."""
-
-
-@dataclass(slots=True)
-class StreamingRun:
-    """What a streaming service has left behind."""
-
-    viewers: Table = field(default_factory=lambda: Table(VIEWER_COLUMNS))
-    """One row per session and phone."""
-    sessions: list[GroupResult] = field(default_factory=list)
-    """Chunks, viewing, phones over time and the log of each session."""
-    notes: list[str] = field(default_factory=list)
-    """What a reader must know."""
 
 
 class StreamedVideo:
@@ -67,8 +56,6 @@ class StreamedVideo:
         self._faults = Faults(scenario.faults, streams)
         self._limit_s = inf if scenario.horizon is None else scenario.horizon
         workload_name, workload = scenario.videos[name]
-        self.sessions = workload.sessions
-        """How often it is played."""
         self.video = _video(workload, workload_name, streams, resolve)
         """What is played."""
         self.qualities: dict[str, tuple[float, ...]] = {
@@ -79,6 +66,13 @@ class StreamedVideo:
         """Further qualities of each level by name, where the workload tells them."""
         self._combinations = tuple(_combinations(service, self.video, name))
         self._participants = Participants(scenario, service, self.video.segment_s, resolve)
+        self.groups = len(self._participants.groups)
+        """Groups that watch it, each for itself."""
+        self.sessions = workload.sessions * self.groups
+        """Sessions of all groups."""
+        rng = streams.stream(f"{workload_name}/starts")
+        self.starts_s = [workload.delay + workload.spread * rng.random() for _ in range(self.groups)]
+        """By group: when its first session begins."""
 
     @property
     def device_of(self) -> Mapping[str, str]:
@@ -86,12 +80,20 @@ class StreamedVideo:
         return self._participants.device_of
 
     def group(self, session: int) -> Group:
-        """Return the group of one session: the phones are the same, their networks are drawn anew."""
+        """Return the group of one session; times count from its start.
+
+        Session s is of group s % `groups`. The phones of a group are the same in all its sessions, their networks are
+        drawn anew.
+        """
         service = self._service
+        turn, group_number = divmod(session, self.groups)
+        phones = self._participants.phones(self._streams.stream, group_number, turn)
         group = Group(
             video=self.video,
-            phones=self._participants.phones(self._streams.stream, session),
-            combinations=self._combinations,
+            phones=phones,
+            combinations=tuple(
+                it for it in self._combinations if any(it.name in phone.sr_frames_per_s for phone in phones)
+            ),
             wlan=WLANS[service.wlan],
             buffer_cap_s=service.buffer,
             startup_chunks=service.startup_chunks,
@@ -100,7 +102,9 @@ class StreamedVideo:
             frames_per_s=FRAMES_PER_S,
             limit_s=self._limit_s,
         )
-        return with_faults(group, self._faults, self.device_of, session) if self._faults.specs else group
+        if not self._faults.specs:
+            return group
+        return with_faults(group, self._faults, self._participants.unit_of, turn)
 
 
 def first_group(scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]) -> Group:
@@ -108,13 +112,13 @@ def first_group(scenario: Scenario, name: str, streams: Streams, resolve: Callab
     return StreamedVideo(scenario, name, streams, resolve).group(0)
 
 
-def run_streaming(
-    scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]
-) -> StreamingRun:
-    """Play all sessions of one streaming service, each on a clock of its own.
+class StreamingRuntime:
+    """A streaming service at work: each group plays the video so often, one session after the other.
 
     Parameters
     ----------
+    env
+        The simulation's clock.
     scenario, name, streams, resolve
         As for `StreamedVideo`.
 
@@ -122,37 +126,86 @@ def run_streaming(
     ------
     InputError
         As `StreamedVideo` does.
-    PolicyError
-        Where a policy decides something that makes no sense.
     """
-    streamed = StreamedVideo(scenario, name, streams, resolve)
-    service = scenario.streaming_services[name]
-    policy, abr = service.policies.collaboration, service.policies.abr
-    run = StreamingRun()
-    for session in range(streamed.sessions):
-        group = streamed.group(session)
-        result = simulate_group(group, _collaboration(policy), None if abr is None else _collaboration(abr))
+
+    def __init__(
+        self,
+        env: Environment,
+        scenario: Scenario,
+        name: str,
+        streams: Streams,
+        resolve: Callable[[str], Path],
+    ) -> None:
+        self._env, self._name = env, name
+        self._service = scenario.streaming_services[name]
+        self._streamed = StreamedVideo(scenario, name, streams, resolve)
+        self._running: dict[int, GroupRun] = {}
+        self._notes: dict[str, None] = {}
+        self.viewers = Table(VIEWER_COLUMNS)
+        """One row per session and phone, in the order of the sessions' ends."""
+        self.sessions: dict[int, GroupResult] = {}
+        """By number of the session: chunks, viewing, phones over time and the log."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know."""
+        return tuple(self._notes)
+
+    def start(self) -> None:
+        """Plan the first session of each group."""
+        for number, start_s in enumerate(self._streamed.starts_s):
+            self._env.call_at(start_s, partial(self._begin, number))
+
+    def stop(self) -> None:
+        """Give up the sessions that have not ended: the simulation is over."""
+        for run in list(self._running.values()):
+            run.stop()
+        missing = self._streamed.sessions - len(self.sessions)
+        if missing:
+            self._note(
+                f"{missing} of {self._streamed.sessions} sessions had not begun at the end of the simulation"
+            )
+
+    def _begin(self, session: int) -> None:
+        policies = self._service.policies
+        group = self._streamed.group(session)
+        run = GroupRun(
+            self._env,
+            group,
+            _collaboration(policies.collaboration),
+            None if policies.abr is None else _collaboration(policies.abr),
+            partial(self._ended, session, group),
+        )
+        self._running[session] = run
+        run.begin()
+
+    def _ended(self, session: int, group: Group, result: GroupResult) -> None:
+        streamed, measure = self._streamed, self._service.upper_bound
+        del self._running[session]
         bound = None
-        if service.upper_bound != "none":  # without whole numbers, so that no time limit decides
-            bound = upper_bound(group, plain=service.upper_bound == "any", whole_up_to=0)
-            run.notes.append(
-                f"services.{name}: upper_bound is a linear programme that knows all networks beforehand; "
-                "no policy need reach it"
+        if measure != "none":  # without whole numbers, so that no time limit decides
+            bound = upper_bound(group, plain=measure == "any", whole_up_to=0)
+            self._note(
+                "upper_bound is a linear programme that knows all networks beforehand; no policy need reach it"
             )
         add_viewers(
-            run.viewers,
+            self.viewers,
             session,
             result,
             streamed.video,
             streamed.device_of,
             streamed.qualities,
             bound,
-            bound_is_over_sr=service.upper_bound == "sr_only",
+            bound_is_over_sr=measure == "sr_only",
         )
-        run.sessions.append(result)
-        run.notes += _notes(name, group, result)
-    run.notes = list(dict.fromkeys(run.notes))
-    return run
+        self.sessions[session] = result
+        for note in _notes(group, result):
+            self._note(note)
+        if session + streamed.groups < streamed.sessions:
+            self._begin(session + streamed.groups)
+
+    def _note(self, note: str) -> None:
+        self._notes[f"services.{self._name}: {note}"] = None
 
 
 def _collaboration(policy: object) -> Collaboration:
@@ -197,18 +250,18 @@ def _combinations(service: StreamingService, video: Video, name: str) -> Iterato
         yield combination(video, key, quality_bps, video.bitrates_bps[level])
 
 
-def _notes(name: str, group: Group, result: GroupResult) -> Iterator[str]:
+def _notes(group: Group, result: GroupResult) -> Iterator[str]:
     """Say what the figures alone would hide."""
     for phone in group.phones:
         trace = phone.wwan
         if trace is None:
             continue
-        yield from (f"services.{name}: {note}" for note in trace.notes)
-        if trace.duration_s < result.end_s and len(trace.durations_s) > 1:
-            yield f"services.{name}: network traces are shorter than a session and start over"
+        yield from trace.notes
+        if trace.duration_s < result.end_s - result.start_s and len(trace.durations_s) > 1:
+            yield "network traces are shorter than a session and start over"
     if not result.complete:
-        yield f"services.{name}: in at least one session a viewer did not see the whole video"
+        yield "in at least one session a viewer did not see the whole video"
     if any(entry.what == "fail" for entry in result.log):
-        yield f"services.{name}: at least one phone failed for good"
+        yield "at least one phone failed for good"
     if any(entry.what == "die" for entry in result.log):
-        yield f"services.{name}: at least one phone's battery ran out"
+        yield "at least one phone's battery ran out"

@@ -33,6 +33,7 @@ VIEWER_COLUMNS = {
     "energy_j": "d",
     "battery_share": "d",
     "sr_busy_s": "d",
+    "session_start_s": "d",
     "session_end_s": "d",
     "upper_bound": "d",
 }
@@ -40,9 +41,9 @@ VIEWER_COLUMNS = {
 
 ``alive``: it neither died nor left; ``complete``: it was there to the end of the video; ``bitrate_bps``: mean nominal
 bitrate of what was downloaded for it, ``effective_bps``: the same after super-resolution (SR); ``switches``: changes
-of either; ``sr_share``: share of chunks with SR; ``qoe_...``: per segment, see `simulator.streaming.qoe`; ``..._j``: by
-component, and all; ``upper_bound``: of ``qoe_oasis`` over all policies, for who saw the
-whole video. NaN: it never played, or nobody knows.
+of either; ``sr_share``: share of chunks with SR; ``end_s`` and ``session_...``: times of the simulation's clock;
+``qoe_...``: per segment, see `simulator.streaming.qoe`; ``..._j``: by component, and all; ``upper_bound``: of
+``qoe_oasis`` over all policies, for who saw the whole video. NaN: it never played, or nobody knows.
 """
 
 
@@ -143,6 +144,7 @@ def add_viewers(
             phone.total_j,
             phone.battery_share,
             sr_busy_s[name],
+            result.start_s,
             result.end_s,
             nan if bound is None or not whole else bound.of_viewer(float(play_s[seen[0]]) - first_s),
         )

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from simulator.experiments.run_store import StoredRun
 from simulator.experiments.statistics import Estimate, over_replications
 from simulator.streaming.group import Component
+from simulator.streaming.group.records import CHUNK_COLUMNS
 from simulator.viz.groups import qoe_and_energy_by_phones, stalls_by_skew, streaming_bars
 from simulator.viz.pipeline import pipeline
 from simulator.viz.playback import playback
@@ -26,17 +27,27 @@ FIGURES: Final = {"qoe": "qoe_oasis", "stall_s": "rebuffer_s", "energy_j": "ener
 """Figures with intervals: column of the viewers' table by column of a plot's."""
 
 
+_TIMES: Final = {
+    "viewers": ["end_s", "session_end_s"],
+    "viewing": ["available_s", "play_s"],
+    "phones": ["time_s"],
+    "chunks": [name for name in CHUNK_COLUMNS if name.endswith("_s")],
+}
+"""Columns of the tables of a session that are times of the simulation's clock."""
+
+
 def _session(study: Study, session: int | None) -> tuple[StoredRun, dict[str, pd.DataFrame]]:
-    """Return the run and the tables of one of its sessions."""
+    """Return the run and the tables of one of its sessions, with times from its start."""
     run = study.only_run()
     tables = {}
     played = run.viewers[run.viewers["service"] == study.service]["session"]
     number = 0 if session is None else session
     if number not in set(played):
         raise study.fault(f"has no session {number}; allowed: 0 to {played.max()}")
-    for name in ("viewers", "viewing", "phones", "chunks"):
+    for name, times in _TIMES.items():
         frame = getattr(run, name)
-        tables[name] = frame[(frame["service"] == study.service) & (frame["session"] == number)]
+        tables[name] = rows = frame[(frame["service"] == study.service) & (frame["session"] == number)].copy()
+        rows[times] -= float(tables["viewers"]["session_start_s"].iloc[0])
     if not len(tables["phones"]):
         raise study.fault("its session has no row per phone and interval: nothing happened in it")
     return run, tables

@@ -348,7 +348,12 @@ class VideoWorkload:
     service: str
     """Streaming service that plays it."""
     sessions: Count = 1
-    """Independent sessions, each from the start; what is drawn at random (networks) differs between them."""
+    """Sessions of each group, one after the other. Each plays the video from the start, with phones as they are at the
+    start, and their times count from its start; what is drawn at random (networks) differs between sessions."""
+    delay: Seconds = 0.0
+    """Simulated time from which on groups begin to watch."""
+    spread: Seconds = 0.0
+    """Each group begins at a time drawn evenly from so long a time after `delay`; 0: all at once."""
     path: str | None = None
     """Manifest: Sabre's JSON, Pensieve's CSV of sizes, or our YAML ladder. None: the fields below."""
     heights: tuple[NonNegativeCount, ...] = ()

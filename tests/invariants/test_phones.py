@@ -94,11 +94,11 @@ def check(shipped: Any, drawn: dict[str, Any]) -> None:
         return
     scenario, result = played
     segments = scenario.workloads["watch"].segments
-    for session in result.sessions["video"]:
+    for session in result.sessions["video"].values():
         check_stages({name: session.chunks.column(name) for name in session.chunks.schema})
         chunks = session.chunks.column("chunk")
         assert ((chunks >= 0) & (chunks < segments)).all()
-        assert session.air_busy_s <= session.end_s * len(session.phones) + ROUNDING_S
+        assert session.air_busy_s <= (session.end_s - session.start_s) * len(session.phones) + ROUNDING_S
         viewing = {name: session.viewing.column(name) for name in session.viewing.schema}
         assert (viewing["available_s"] <= viewing["play_s"] + ROUNDING_S).all()
         for name, phone in session.phones.items():
@@ -110,7 +110,7 @@ def check(shipped: Any, drawn: dict[str, Any]) -> None:
             rows = table.column("phone") == name
             integral_j = float(table.column("power_w")[rows] @ table.column("interval_s")[rows])
             assert phone.total_j == pytest.approx(integral_j, rel=1e-9)
-    totals_j = sum(phone.total_j for it in result.sessions["video"] for phone in it.phones.values())
+    totals_j = sum(phone.total_j for it in result.sessions["video"].values() for phone in it.phones.values())
     assert result.summary()["energy_j"]["total"] == pytest.approx(totals_j, rel=1e-9)  # type: ignore[index]
     assert result.simulated_s < inf
 

@@ -83,6 +83,7 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "devices.*.phone.y": ("oasis/policies.yaml", [], "devices.older.phone.y=150"),
     "devices.*.phone.moves": ("oasis/policies.yaml", [], "devices.older.phone.moves=[{at: 9 s, x: 400}]"),
     "devices.*.phone.away": ("oasis/policies.yaml", [], "devices.older.phone.away=[{start: 5 s, end: 20 s}]"),
+    "services.*.group_size": ("oasis/phones.yaml", [], "services.video.group_size=2"),
     "services.*.effective_bitrates": (
         "oasis/phones.yaml",
         [],

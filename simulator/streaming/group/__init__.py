@@ -5,7 +5,7 @@ from simulator.streaming.group.energy import Component
 from simulator.streaming.group.group import Group
 from simulator.streaming.group.phones import GroupPhone, PhonePower
 from simulator.streaming.group.records import GroupResult, Happening, PhoneResult, jain
-from simulator.streaming.group.simulate import simulate_group
+from simulator.streaming.group.simulate import GroupRun, simulate_group
 from simulator.streaming.group.thermal import Heat, Thermal
 from simulator.streaming.group.wlan import HOTSPOT, WIFI_DIRECT, WlanProfile
 
@@ -16,6 +16,7 @@ __all__ = [
     "Group",
     "GroupPhone",
     "GroupResult",
+    "GroupRun",
     "Happening",
     "Heat",
     "PhonePower",

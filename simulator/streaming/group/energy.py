@@ -28,6 +28,7 @@ class Meter:
 
     __slots__ = (
         "_cellular_tail_until_s",
+        "_drawing",
         "_hotspot",
         "_power",
         "_since_s",
@@ -42,6 +43,7 @@ class Meter:
         """Energy by component, up to the last change or `accrue`."""
         self._power = power
         self._watts = [0.0] * len(Component)
+        self._drawing: list[int] = []  # components that draw anything
         self._since_s = 0.0
         self._cellular_tail_until_s = 0.0
         self._wlan_tail_from_s = self._wlan_tail_until_s = 0.0
@@ -56,6 +58,7 @@ class Meter:
         """Switch everything off for good."""
         self.accrue(now_s)
         self._watts = [0.0] * len(Component)
+        self._drawing = []
         self._cellular_tail_until_s = self._wlan_tail_from_s = self._wlan_tail_until_s = now_s
         self._hotspot = False
 
@@ -65,10 +68,9 @@ class Meter:
         time_s = now_s - since_s
         if time_s <= 0.0:
             return
-        energy = self.energy_j
-        for component, watts in enumerate(self._watts):
-            if watts:
-                energy[component] += watts * time_s
+        energy, watts = self.energy_j, self._watts
+        for component in self._drawing:
+            energy[component] += watts[component] * time_s
         power = self._power
         if (until_s := self._cellular_tail_until_s) > since_s:
             energy[0] += power.cellular_tail_w * (min(now_s, until_s) - since_s)
@@ -80,7 +82,10 @@ class Meter:
     def switch(self, now_s: float, component: int, watts: float) -> None:
         """Add `watts` (below 0: take off) to what a component draws from now on."""
         self.accrue(now_s)
-        self._watts[component] += watts
+        drew = self._watts[component]
+        self._watts[component] = draws = drew + watts
+        if not drew or not draws:
+            self._drawing = [index for index, it in enumerate(self._watts) if it]
 
     def spend(self, component: int, joules: float) -> None:
         """Book a single amount."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 
 from devices.errors import Fault, InputError
@@ -15,7 +15,7 @@ from simulator.streaming.video import Video
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Everything about a session but its policy.
+    """Everything about a session but its policy; times count from its start.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Group:
     tick_s: float = 1.0
     """How often heat and battery are looked at; also the interval of the records."""
     limit_s: float = inf
-    """When a session is given up; infinity: 20 times the video and 10 minutes."""
+    """How long a session may take before it is given up; infinity: 20 times the video and 10 minutes."""
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
@@ -83,8 +83,14 @@ class Group:
 
     @property
     def longest_s(self) -> float:
-        """When a session that is not over is given up."""
+        """How long a session may take."""
         return self.limit_s if self.limit_s < inf else 20.0 * self.video.duration_s + 600.0
+
+    def starting_at(self, start_s: float) -> Group:
+        """Return the group of a session that begins at `start_s` of a clock, with times of that clock."""
+        if not start_s:
+            return self
+        return replace(self, phones=tuple(phone.starting_at(start_s) for phone in self.phones))
 
     def _combination_faults(self) -> Iterator[Fault]:
         for index, combination in enumerate(self.combinations):

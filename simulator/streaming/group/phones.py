@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from simulator.streaming.group.thermal import Thermal
@@ -78,3 +78,16 @@ class GroupPhone:
     """Times out of order, likewise, which may overlap; one without end switches the phone off for good."""
     slow_sr: tuple[tuple[float, float, float], ...] = ()
     """Times of slow super-resolution: (from, until, share of its speed that is left); shares multiply."""
+
+    def starting_at(self, start_s: float) -> GroupPhone:
+        """Return the phone with all times, its network's too, later by `start_s`."""
+        return replace(
+            self,
+            wwan=None if self.wwan is None else self.wwan.starting_at(-start_s),
+            moves=tuple((start_s + at_s, x_m, y_m) for at_s, x_m, y_m in self.moves),
+            joins_s=start_s + self.joins_s,
+            leaves_s=start_s + self.leaves_s,
+            away_s=tuple((start_s + from_s, start_s + until_s) for from_s, until_s in self.away_s),
+            failed_s=tuple((start_s + from_s, start_s + until_s) for from_s, until_s in self.failed_s),
+            slow_sr=tuple((start_s + from_s, start_s + until_s, it) for from_s, until_s, it in self.slow_sr),
+        )

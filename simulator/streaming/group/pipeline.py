@@ -267,6 +267,13 @@ class Phone(PhoneState):
 
     # Giving up
 
+    def stop(self) -> None:
+        """Leave all work unfinished and plan nothing more."""
+        if self._gate is not None:
+            self._gate.cancel()
+        for stage in self.stages:
+            stage.stop()
+
     def drop_download(self, chunk: Chunk) -> None:
         """Give up the download of a chunk."""
         now_s = self.env._now

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, prod
 
-from simulator.core import Environment
+from simulator.core import Call, Environment
 from simulator.streaming.group.energy import Component
 from simulator.streaming.group.flow import Flow
 from simulator.streaming.group.group import Group
@@ -60,6 +60,8 @@ class Presence:
         """By phone: shares of its SR speed that faults leave at present."""
         self._to_come = 0
         """Changes that are planned and could bring the session on."""
+        self._calls: list[Call] = []
+        """All that is planned."""
 
     @property
     def awaits_change(self) -> bool:
@@ -71,10 +73,11 @@ class Presence:
     def begin(self) -> None:
         """Bring in the members from the start and plan the rest."""
         first = self._phones[self._group.controller]
-        members = [phone for phone in self._phones if phone.spec.joins_s == 0.0]
+        start_s = self._env._now
+        members = [phone for phone in self._phones if phone.spec.joins_s <= start_s]
         for phone in members:
             phone.joined = True
-            phone.meter.begin(self._env._now)
+            phone.meter.begin(start_s)
         if members:
             self._control(first if first in members else members[0])
             for phone in members:
@@ -82,22 +85,30 @@ class Presence:
         self._update()
         for phone in self._phones:
             spec = phone.spec
-            if spec.joins_s > 0.0:
+            if spec.joins_s > start_s:
                 self._plan(spec.joins_s, partial(self._join, phone))
             for time_s, x_m, y_m in spec.moves:
                 self._plan(time_s, partial(self._move, phone, (x_m, y_m)))
-            for start_s, end_s in spec.away_s:
-                self._plan(start_s, partial(self._set_away, phone, True))
-                if end_s < inf:
-                    self._plan(end_s, partial(self._set_away, phone, False))
-            for start_s, end_s in spec.failed_s:  # no change to wait for: it brings nothing on
-                self._env.call_at(start_s, partial(self._fail, phone, end_s))
-            for start_s, end_s, share in spec.slow_sr:
-                self._env.call_at(start_s, partial(self._slow_sr, phone, share))
-                if end_s < inf:
-                    self._env.call_at(end_s, partial(self._quick_sr, phone, share))
+            for from_s, until_s in spec.away_s:
+                self._plan(from_s, partial(self._set_away, phone, True))
+                if until_s < inf:
+                    self._plan(until_s, partial(self._set_away, phone, False))
+            for from_s, until_s in spec.failed_s:  # no change to wait for: it brings nothing on
+                self._call_at(from_s, partial(self._fail, phone, until_s))
+            for from_s, until_s, share in spec.slow_sr:
+                self._call_at(from_s, partial(self._slow_sr, phone, share))
+                if until_s < inf:
+                    self._call_at(until_s, partial(self._quick_sr, phone, share))
             if spec.leaves_s < inf:
                 self._plan(spec.leaves_s, partial(self.remove, phone, "leave"))
+
+    def end(self) -> None:
+        """Take back all that is planned."""
+        for call in self._calls:
+            call.cancel()
+
+    def _call_at(self, time_s: float, change: Callable[[], None]) -> None:
+        self._calls.append(self._env.call_at(time_s, change))
 
     def _plan(self, time_s: float, change: Callable[[], None]) -> None:
         self._to_come += 1
@@ -106,7 +117,7 @@ class Presence:
             self._to_come -= 1
             change()
 
-        self._env.call_at(time_s, happen)
+        self._call_at(time_s, happen)
 
     # Changes
 

@@ -79,6 +79,13 @@ class Records:
         self.phones = Table(PHONE_COLUMNS)
         self.log: list[Happening] = []
 
+    def extend(self, other: Records) -> None:
+        """Append all of another session's."""
+        self.chunks.extend(other.chunks)
+        self.viewing.extend(other.viewing)
+        self.phones.extend(other.phones)
+        self.log += other.log
+
 
 @dataclass(frozen=True, slots=True)
 class PhoneResult:
@@ -125,6 +132,8 @@ class GroupResult:
     """Figures by phone, in the order of the group."""
     log: list[Happening]
     """What happened, in the order of time."""
+    start_s: float
+    """When it began."""
     end_s: float
     """When the last viewer had played the last chunk, or nothing could go on."""
     complete: bool

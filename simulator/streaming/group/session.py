@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, inf
-
-from simpy.events import Event
 
 from simulator.core import STEP_START, Call, Environment
 from simulator.policies.collaboration.protocol import (
@@ -31,21 +29,33 @@ _SLACK_S = 1e-9
 
 
 class Session:
-    """One session on a clock of its own. It is the policy's `GroupView`.
+    """One session, which begins now. It is the policy's `GroupView`.
 
     Parameters
     ----------
+    env
+        The clock, which others may use too.
     group
-        Phones and video.
+        Phones and video, with times of that clock (`Group.starting_at`).
     abr, scheduler
         The two halves of the policy, new for this session.
     records
         Where it writes.
+    on_end
+        Called with the session when it has ended; it has nothing planned then.
     """
 
-    def __init__(self, group: Group, abr: GroupAbr, scheduler: ChunkScheduler, records: Records) -> None:
-        self.group, self._abr, self._scheduler, self._records = group, abr, scheduler, records
-        self.env = env = Environment()
+    def __init__(
+        self,
+        env: Environment,
+        group: Group,
+        abr: GroupAbr,
+        scheduler: ChunkScheduler,
+        records: Records,
+        on_end: Callable[[Session], None],
+    ) -> None:
+        self.env, self.group, self.records = env, group, records
+        self._abr, self._scheduler, self._on_end = abr, scheduler, on_end
         video = group.video
         self.segment_s, self.chunks, self.buffer_cap_s = video.segment_s, video.segments, group.buffer_cap_s
         self.plain = group.plain
@@ -73,28 +83,35 @@ class Session:
         self._open = 0  # iterations that have not ended
         self._iterations = 0
         self._reported_stalls_s = [0.0] * len(self.phones)
-        self._due = False
+        self._due: Call | None = None
         self._gate: Call | None = None
         self._held: Decision | None = None  # what was decided, but is to wait
         self._held_until_s = 0.0
-        self._ended = Event(env)
         self._end: Call | None = None
-        self._limit_s = group.longest_s
-        self.end_s = 0.0
+        self._close: Call | None = None
+        self._limit_s = env._now + group.longest_s
+        self.end_s = inf
         """When it ended."""
 
-    def run(self) -> None:
-        """Run to the end."""
+    def begin(self) -> None:
+        """Bring in who is there from the start, and begin."""
         self._presence.begin()
         self._ticks.begin()
         self._changed()
-        self.env.run(until=self._ended)
+
+    def stop(self) -> None:
+        """Give it up now, if it has not ended: the simulation is over."""
+        if self._close is None:
+            self._finish()
+        if self._close is not None and self._close.pending:
+            self._close.cancel()
+            self._leave()
 
     # What a policy sees
 
     @property
     def now_s(self) -> float:
-        """Time since the session began."""
+        """What the clock shows."""
         return self.env._now
 
     @property
@@ -153,16 +170,15 @@ class Session:
             self.segment_s,
             self.group.startup_chunks,
             now_s,
-            self._records.viewing,
+            self.records.viewing,
         )
 
     # Decisions
 
     def _changed(self) -> None:
         """Have the decisions looked at once, when all of this instant has happened."""
-        if not self._due and (self._flow.unassigned or self._may_begin()):
-            self._due = True
-            self.env.call_at(self.env._now, self._decide, STEP_START)
+        if self._due is None and (self._flow.unassigned or self._may_begin()):
+            self._due = self.env.call_at(self.env._now, self._decide, STEP_START)
 
     def _may_begin(self) -> bool:
         """Whether a next iteration is in order, apart from the buffers."""
@@ -173,7 +189,7 @@ class Session:
         return any(phone.present and phone.has_wwan and not len(phone.download) for phone in self.phones)
 
     def _decide(self) -> None:
-        self._due = False
+        self._due = None
         unassigned = self._flow.unassigned
         while True:
             if unassigned:
@@ -227,13 +243,16 @@ class Session:
 
     def _give_up_sr(self) -> None:
         """Take unassigned chunks without SR where no present phone can do it."""
-        if not any(phone.present for phone in self.phones):
+        present = [phone for phone in self.phones if phone.present]
+        if not present:
             return
+        known, able = None, True
         for chunk in self._flow.unassigned:
             combination = chunk.combination
-            if combination.sr and not any(
-                phone.present and phone.can_process(combination) for phone in self.phones
-            ):
+            if combination is not known:
+                known = combination
+                able = not combination.sr or any(phone.can_process(combination) for phone in present)
+            if not able:
                 chunk.combination = self.plain[combination.level]
                 self._flow.log("plain", "", chunk.index)
 
@@ -298,7 +317,7 @@ class Session:
         now_s = self.env._now
         watching = [phone.viewer for phone in self.phones if phone.alive and phone.viewer is not None]
         ends_s = max([viewer.ends_s for viewer in watching], default=now_s)
-        if not (self._due or self._flow.under_way() or self._presence.awaits_change):
+        if self._due is None and not (self._flow.under_way() or self._presence.awaits_change):
             ended = ends_s <= now_s  # nothing is to be played, and nothing will come
         else:
             ended = now_s >= self._limit_s
@@ -310,17 +329,32 @@ class Session:
             ended = ends_s <= now_s
             if not ended and self._end is None:
                 self._end = self.env.call_at(ends_s, self._look_again)
-        if ended and not self._ended.triggered:
-            self.end_s = now_s
-            self._ticks.end()
-            for viewer in watching:
-                if viewer.stopped_s is None:
-                    viewer.stop(now_s)
-            self._ended.succeed()
+        if ended and self._close is None:
+            self._finish()
 
     def _look_again(self) -> None:
         self._end = None
         self._check_end()
+
+    def _finish(self) -> None:
+        """Have nobody watch any longer, and close when what was to happen at this instant has happened."""
+        self.end_s = now_s = self.env._now
+        self._ticks.end()
+        for phone in self.phones:
+            viewer = phone.viewer
+            if phone.alive and viewer is not None and viewer.stopped_s is None:
+                viewer.stop(now_s)
+        self._close = self.env.call_at(now_s, self._leave)
+
+    def _leave(self) -> None:
+        """Take back all that is planned: the clock goes on for others."""
+        for call in (self._due, self._gate, self._end):
+            if call is not None:
+                call.cancel()
+        self._presence.end()
+        for phone in self.phones:
+            phone.stop()
+        self._on_end(self)
 
 
 def _rates(amounts: Sequence[float], times_s: Sequence[float]) -> tuple[float, ...]:

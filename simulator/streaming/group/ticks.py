@@ -39,29 +39,36 @@ class Ticks:
 
     def begin(self) -> None:
         """Start."""
-        self._call = self._env.call_at(self._group.tick_s, self._tick)
+        self._call = self._env.call_at(self._env._now + self._group.tick_s, self._tick)
 
     def end(self) -> None:
         """Book what is left and stop."""
         if self._call is not None:
             self._call.cancel()
         self._ended = True
-        self._book_all()
+        self._book_all(None)
 
     def _tick(self) -> None:
         self._call = self._env.call_at(self._env._now + self._group.tick_s, self._tick)
+        spent_j: list[float] | None = [0.0] * len(self._phones)
         for phone in self._phones:
-            if phone.alive and phone.joined and self._spent_j(phone) >= self._full_j[phone.index]:
-                self._presence.remove(phone, "die")
-        self._book_all()
+            if phone.alive and phone.joined:
+                phone_j = self._spent_j(phone)
+                if phone_j >= self._full_j[phone.index]:
+                    self._presence.remove(phone, "die")
+                    spent_j = None  # it may have cost others something
+                elif spent_j is not None:
+                    spent_j[phone.index] = phone_j
+        self._book_all(spent_j)
         self._check_end()
         if not self._ended:
             self._heat()
 
-    def _book_all(self) -> None:
+    def _book_all(self, spent_j: list[float] | None) -> None:
+        """Book what all phones have drawn by now, where it is not known yet."""
         for phone in self._phones:
             if phone.alive and phone.joined:
-                self._book(phone)
+                self._book(phone, self._spent_j(phone) if spent_j is None else spent_j[phone.index])
 
     def _heat(self) -> None:
         for phone in self._phones:
@@ -73,7 +80,7 @@ class Ticks:
     def last(self, phone: Phone) -> None:
         """Book what a phone that leaves or dies has drawn since it was last looked at, and switch it off."""
         if phone.joined:
-            self._book(phone)
+            self._book(phone, self._spent_j(phone))
             phone.meter.end(self._env._now)
 
     def _spent_j(self, phone: Phone) -> float:
@@ -87,14 +94,13 @@ class Ticks:
                 self._played_s[index] = played_s
         return meter.total_j
 
-    def _book(self, phone: Phone) -> None:
+    def _book(self, phone: Phone, total_j: float) -> None:
         """Bring the temperature up to now and write a row."""
         now_s, index = self._env._now, phone.index
         interval_s = now_s - self._last_s[index]
         if interval_s <= 0.0:
             return
         self._last_s[index] = now_s
-        total_j = self._spent_j(phone)
         power_w = (total_j - self._last_j[index]) / interval_s
         self._last_j[index] = total_j
         phone.temperature_c = phone.spec.thermal.after(phone.temperature_c, power_w, interval_s)

@@ -20,7 +20,7 @@ from simulator.scenario import load_text
 from simulator.scenario.load import Resolver
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.qoe import PlayedSession, figure
-from simulator.streaming.service import StreamedVideo, run_streaming
+from simulator.streaming.service import StreamedVideo
 from simulator.world import RunResult, simulate
 
 TEXT = """\
@@ -251,8 +251,7 @@ def test_a_bound_over_sr_is_not_claimed_for_plain_chunks() -> None:
 
 def test_who_never_played_counts_nowhere_but_in_energy() -> None:
     text = TEXT.replace("count: 2}", "phone: {joins: 5000 s}}").replace("sessions: 2", "sessions: 1")
-    scenario = load_text(text)
-    viewers = run_streaming(scenario, "video", Streams(0), HERE).viewers
+    viewers = run(text=text).viewers["video"]
     summary = summarize_viewers(viewers)
     assert summary["viewers"]["watched"] <= len(viewers)
     assert summary["qoe"]["mean"] is not None
