@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final
 
 from simulator.commands.scenarios import SHIPPED
 from simulator.core import Streams
@@ -23,9 +23,6 @@ from simulator.streaming.synthetic_trace import load_cellular, markov_trace
 from simulator.streaming.vbr import vbr_video
 from simulator.workloads.spec import Stored, Synthetic
 from simulator.world import simulate
-
-MANY = 1_000_000
-"""Requests of the case that shows whether cost and memory stay in bounds."""
 
 
 def poisson(replicas: int, requests: int) -> Scenario:
@@ -79,72 +76,93 @@ def questions(requests: int) -> Scenario:
     )
 
 
+def mooncake(kv_loading: str) -> Scenario:
+    """Return the shipped workload with Mooncake's statistics, under a KV-loading policy."""
+    scenario = load(SHIPPED / "cake" / "mooncake.yaml")
+    service = scenario.llm_services["chat"]
+    policies = replace(service.policies, kv_loading=find("kv_loading", kv_loading)())
+    return replace(scenario, services={"chat": replace(service, policies=policies)})
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """What is measured."""
 
     name: str
-    """What the table calls it."""
-    unit: Literal["request", "session"]
-    """What the cost is stated per."""
-    number: int
-    """How many requests or sessions one run has."""
-    run: Callable[[], object]
-    """Simulates them; what it needs is built before."""
-    parts: int = 1
-    """Chunks of a session, those of every phone counted."""
+    """What tables call it."""
+    unit: str
+    """What its cost is stated per."""
+    prepare: Callable[[], Callable[[], int]]
+    """Builds what is needed; returns what is measured, which simulates all and returns how many units that were."""
     once: bool = False
-    """It takes long, and is not repeated."""
+    """It takes long, and is neither warmed up nor repeated."""
 
 
-def cases() -> Iterator[Case]:
-    """Yield every case."""
-    yield _served("poisson, 1 replica", 20_000, poisson(1, 20_000))
-    yield _served("poisson, 64 replicas", 50_000, poisson(64, 50_000))
-    yield _served("cake, 16K prompts", 500, cake(500))
-    yield _served("plato, answers of 7 nodes", 2_000, questions(2_000))
-    base = load(SHIPPED / "cake" / "mooncake.yaml")
-    for name in ("compute_only", "cake"):
-        policies = replace(base.llm_services["chat"].policies, kv_loading=find("kv_loading", name)())
-        scenario = replace(base, services={"chat": replace(base.llm_services["chat"], policies=policies)})
-        requests = len(simulate(scenario).requests["chat"])
-        yield _served(f"mooncake-like, 8 replicas, {name}", requests, scenario)
-    yield watched_together(10)
-    for name, sessions in (("bola", 1000), ("dynamic", 1000), ("robust_mpc", 200)):
-        yield watched_alone(name, sessions)
-    yield replace(
-        _served("poisson, 64 replicas", MANY, poisson(64, MANY)), once=True
-    )  # last: it takes the most memory
+def served(name: str, build: Callable[[], Scenario], once: bool = False) -> Case:
+    """Return a scenario of requests."""
 
+    def prepare() -> Callable[[], int]:
+        scenario = build()
+        return lambda: sum(len(table) for table in simulate(scenario).requests.values())
 
-def _served(name: str, requests: int, scenario: Scenario) -> Case:
-    return Case(name, "request", requests, lambda: simulate(scenario))
+    return Case(name, "request", prepare, once)
 
 
 def watched_together(sessions: int) -> Case:
     """Return sessions of the shipped scenario of six phones, over networks that never change."""
-    path = SHIPPED / "oasis" / "phones.yaml"
-    scenario = load(path, ["devices.phones.phone={wwan: {trace: steady, bandwidth: 5 Mbit/s}}"])
-    group = StreamedVideo(scenario, "video", Streams(scenario.seed), resolver(path)).group(0)
 
-    def run() -> None:
-        for _ in range(sessions):
-            simulate_group(group, Oasis())
+    def prepare() -> Callable[[], int]:
+        path = SHIPPED / "oasis" / "phones.yaml"
+        scenario = load(path, ["devices.phones.phone={wwan: {trace: steady, bandwidth: 5 Mbit/s}}"])
+        group = StreamedVideo(scenario, "video", Streams(scenario.seed), resolver(path)).group(0)
 
-    name = f"oasis, {len(group.phones)} phones, {group.video.segments} chunks"
-    return Case(name, "session", sessions, run, len(group.phones) * group.video.segments)
+        def run() -> int:
+            for _ in range(sessions):
+                simulate_group(group, Oasis())
+            return sessions * group.video.segments * len(group.phones)
+
+        return run
+
+    return Case(f"oasis, 6 phones, 300 chunks, {sessions} sessions", "chunk and phone", prepare)
 
 
 def watched_alone(rule: str, sessions: int) -> Case:
     """Return sessions of Pensieve's length and ladder of one player, each over a network trace of its own."""
-    seeds = Streams(0)
-    video = vbr_video("video", 4.0, 48, ENVIVIO_LADDER_BPS, seeds.stream("video"))
-    network = load_cellular("norway-3g")
-    traces = [markov_trace(network, seeds.stream(f"trace {i}"), 600.0) for i in range(sessions)]
-    player, policy = Player(), find("abr", rule)()
 
-    def run() -> None:
-        for trace in traces:
-            player.play(video, trace, policy)
+    def prepare() -> Callable[[], int]:
+        seeds = Streams(0)
+        video = vbr_video("video", 4.0, 48, ENVIVIO_LADDER_BPS, seeds.stream("video"))
+        network = load_cellular("norway-3g")
+        traces = [markov_trace(network, seeds.stream(f"trace {i}"), 600.0) for i in range(sessions)]
+        player, policy = Player(), find("abr", rule)()
 
-    return Case(f"{rule}, {video.segments} segments over norway-3g", "session", sessions, run, video.segments)
+        def run() -> int:
+            for trace in traces:
+                player.play(video, trace, policy)
+            return sessions * video.segments
+
+        return run
+
+    return Case(f"{rule}, 48 segments, {sessions:,} sessions over norway-3g", "segment", prepare)
+
+
+ONE_REPLICA: Final = served("poisson, 1 replica, 20,000 requests", lambda: poisson(1, 20_000))
+MANY_REPLICAS: Final = served("poisson, 64 replicas, 50,000 requests", lambda: poisson(64, 50_000))
+MILLION: Final = served("poisson, 64 replicas, 1,000,000 requests", lambda: poisson(64, 1_000_000), once=True)
+LONG_PROMPTS: Final = served("cake, 5,000 prompts of 16K tokens", lambda: cake(5_000))
+PHONES: Final = watched_together(40)
+
+CASES: Final = (
+    ONE_REPLICA,
+    MANY_REPLICAS,
+    MILLION,
+    LONG_PROMPTS,
+    served("plato, 2,000 answers of 7 nodes", lambda: questions(2_000)),
+    served("mooncake-like, 8 replicas, compute_only", lambda: mooncake("compute_only")),
+    served("mooncake-like, 8 replicas, cake", lambda: mooncake("cake")),
+    PHONES,
+    watched_alone("bola", 1000),
+    watched_alone("dynamic", 1000),
+    watched_alone("robust_mpc", 200),
+)
+"""All cases, in the order of the table."""

@@ -1,20 +1,50 @@
-"""Costs in bare SimPy timeouts of the same run."""
+"""Costs in bare SimPy timeouts of the same run.
+
+``python -m simulator.bench.measure NAME REPEATS`` measures the case of that name and prints its row as JSON: each
+case has a process of its own, so that neither its cost nor its memory depends on the cases before.
+"""
 
 from __future__ import annotations
 
+import gc
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import simpy
 
-from simulator.bench.cases import Case
+from simulator.bench.cases import CASES, Case
 from simulator.experiments.run_store import peak_memory_bytes
-from simulator.experiments.tables import text_table
 
 TIMEOUTS = 1_000_000
 """Timeouts of one yardstick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a case has cost."""
+
+    case: str
+    """Its name."""
+    unit: str
+    """What `timeouts` are per."""
+    timeouts: float
+    """CPU time per unit, in bare SimPy timeouts: the median over the repeats."""
+    least: float
+    """The least of the repeats."""
+    most: float
+    """The most of them."""
+    per_cpu_s: float
+    """Units per second of CPU time: the median."""
+    peak_memory_bytes: int | None
+    """Most memory of its process; None where the system does not tell."""
 
 
 def yardstick_s() -> float:
@@ -31,76 +61,52 @@ def yardstick_s() -> float:
     return (time.process_time() - started) / TIMEOUTS
 
 
-def measure(repeats: int, measured: Iterable[Case]) -> list[dict[str, Any]]:
-    """Return one row per case: medians over `repeats`, each between two yardsticks."""
-    rows = []
-    for case in measured:
-        costs, rates = [], []
-        for _ in range(1 if case.once else repeats):
-            before = yardstick_s()
-            started = time.process_time()
-            case.run()
-            elapsed = time.process_time() - started
-            timeout_s = (before + yardstick_s()) / 2
-            costs.append(elapsed / case.number / timeout_s)
-            rates.append(case.number / elapsed)
-        rows.append(
-            {
-                "case": case.name,
-                f"{case.unit}s": case.number,
-                **({"timeouts_per_chunk": statistics.median(costs) / case.parts} if case.parts > 1 else {}),
-                f"timeouts_per_{case.unit}": statistics.median(costs),
-                f"{case.unit}s_per_cpu_s": statistics.median(rates),
-                "peak_memory_bytes": peak_memory_bytes(),
-            }
-        )
-    return rows
+def measure(case: Case, repeats: int) -> Row:
+    """Measure a case `repeats` times, each time between two yardsticks, after a run that is not counted."""
+    run = case.prepare()
+    if not case.once:
+        run()  # what is imported, read and kept at first use
+    costs_s, yardsticks_s = [], [yardstick_s()]
+    for _ in range(1 if case.once else repeats):
+        gc.collect()  # a run does not pay for the garbage of the one before
+        started = time.process_time()
+        units = run()
+        costs_s.append((time.process_time() - started) / units)
+        yardsticks_s.append(yardstick_s())
+    timeouts = [
+        2.0 * cost_s / (before_s + after_s)
+        for cost_s, (before_s, after_s) in zip(costs_s, pairwise(yardsticks_s), strict=True)
+    ]
+    return Row(
+        case.name,
+        case.unit,
+        statistics.median(timeouts),
+        min(timeouts),
+        max(timeouts),
+        1.0 / statistics.median(costs_s),
+        peak_memory_bytes(),
+    )
 
 
-def _rate(per_s: float) -> str:
-    return f"{per_s:,.0f}" if per_s >= 100.0 else f"{per_s:.1f}"
+def measure_apart(root: Path, case: Case, repeats: int) -> Row:
+    """Measure a case in a process of its own, with the copy of hetsim that lies in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, case.name, str(repeats)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return Row(**json.loads(done.stdout))
 
 
-def report(rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return a table of what is stated per request, and one of what is stated per session.
-
-    Parameters
-    ----------
-    rows
-        What `measure` has returned.
-    before
-        The same of an earlier time: costs are also shown as ratios to its.
-    """
-    tables = []
-    for unit in ("request", "session"):
-        cost = f"timeouts_per_{unit}"
-        known = {(row["case"], row[f"{unit}s"]): row[cost] for row in before if cost in row}
-        chunks = unit == "session"
-        cells = [
-            [
-                row["case"],
-                f"{row[f'{unit}s']:,}",
-                f"{row[cost]:,.1f}",
-                *([f"{row['timeouts_per_chunk']:,.1f}"] if chunks else []),
-                *([_ratio(row[cost], known.get((row["case"], row[f"{unit}s"])))] if before else []),
-                _rate(row[f"{unit}s_per_cpu_s"]),
-                f"{(row['peak_memory_bytes'] or 0) / 2**20:.0f}",
-            ]
-            for row in rows
-            if cost in row
-        ]
-        header = [
-            "case",
-            f"{unit}s",
-            f"timeouts/{unit}",
-            *(["per chunk and phone"] if chunks else []),
-            *(["times before"] if before else []),
-            f"{unit}s/CPU s",
-            "peak memory (MiB)",
-        ]
-        tables += [text_table(header, cells)] * bool(cells)
-    return "\n".join(tables)
+def main() -> int:
+    """Measure one case."""
+    name, repeats = sys.argv[1:]
+    case = next(case for case in CASES if case.name == name)
+    print(json.dumps(asdict(measure(case, int(repeats)))))
+    return 0
 
 
-def _ratio(cost: float, before: float | None) -> str:
-    return "-" if before is None else f"{cost / before:.2f}"
+if __name__ == "__main__":
+    sys.exit(main())
