@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from devices.catalogue import load_profile
 from devices.errors import Fault, InputError, SimulatorError
-from devices.phones import PhoneProfile
-from devices.profiles import GpuProfile, StorageProfile
+from devices.profiles import StorageProfile
 from simulator.core import Environment, EventLog, Streams, Table
 from simulator.faults.injector import Injector
 from simulator.faults.periods import Faults
@@ -28,6 +27,7 @@ from simulator.serving.service import FAILED, ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
 from simulator.serving.storage_build import build_link, build_storage
+from simulator.totals import DeviceTotals, totals_by_device
 from simulator.workloads.build import build
 from simulator.workloads.requests import Requests
 from simulator.workloads.spec import GraphTrace, Questions, RequestSpec
@@ -38,22 +38,6 @@ if TYPE_CHECKING:
 
 WORKLOAD_NAMESPACE = 1 << 40
 """Distance between the hash ids of two workloads of a service."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceTotals:
-    """What one device did over the whole run."""
-
-    busy_s: float
-    """Time in use, averaged over its units; of a phone: of super-resolution."""
-    energy_j: float
-    """Energy, idle power included."""
-    read_bytes: float = 0.0
-    """Bytes loaded from it (storage)."""
-    written_bytes: float = 0.0
-    """Bytes written to it (storage)."""
-    on_s: float = 0.0
-    """Time for which it was switched on, summed over its units: what is paid for, whether idle, busy or failed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +154,7 @@ def simulate(
             for name, service in world.services.items()
             if service.generations is not None
         },
-        devices=_totals(scenario, world, end_s),
+        devices=totals_by_device(scenario, world.services, world.storage, world.streaming, end_s),
         notes=(
             *world.notes,
             *accounting_notes(scenario),
@@ -345,51 +329,3 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
                 f"services.{name}: {beyond} requests exceed the {model.context_tokens} tokens of context that "
                 f"{model.name} was trained for; they are simulated all the same"
             )
-
-
-def _totals(scenario: Scenario, world: _World, end_s: float) -> dict[str, DeviceTotals]:
-    totals: dict[str, DeviceTotals] = {}
-    for name, device in scenario.devices.items():
-        if name in world.storage:
-            tier = world.storage[name]
-            totals[name] = DeviceTotals(
-                tier.busy_s(),
-                tier.energy_j(),
-                tier.read_bytes,
-                tier.written_bytes,
-                (device.count or 1) * end_s,
-            )
-            continue
-        profile = load_profile(device.profile)
-        if isinstance(profile, PhoneProfile):
-            totals[name] = _phone_totals(name, world.streaming, (device.count or 1) * end_s)
-            continue
-        assert isinstance(profile, GpuProfile)
-        busy_gpu_s = busy_j = down_gpu_s = 0.0
-        used = 0
-        for service_name, service in scenario.llm_services.items():
-            if service.gpus == name:
-                for replica in world.services[service_name].replicas:
-                    profile = replica.cost.gpu
-                    busy_gpu_s += replica.busy_s * service.replica_gpus
-                    busy_j += replica.busy_j
-                    down_gpu_s += replica.down_s * service.replica_gpus
-                    used += service.replica_gpus
-        gpus = device.count or used
-        idle_j = profile.idle_w * max(
-            0.0, gpus * end_s - busy_gpu_s - down_gpu_s
-        )  # a failed one draws nothing
-        totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=gpus * end_s)
-    return totals
-
-
-def _phone_totals(device: str, streaming: Mapping[str, StreamingRuntime], on_s: float) -> DeviceTotals:
-    """Return SR time per phone, and energy of all of a device's phones, over all sessions."""
-    busy_s = energy_j = 0.0
-    phones = 0
-    for run in streaming.values():
-        mine = run.viewers.column("device") == device
-        busy_s += float(run.viewers.column("sr_busy_s")[mine].sum())
-        energy_j += float(run.viewers.column("energy_j")[mine].sum())
-        phones = max(phones, len(set(run.viewers.column("phone")[mine])))
-    return DeviceTotals(busy_s / max(phones, 1), energy_j, on_s=on_s)

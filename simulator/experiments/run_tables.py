@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from simulator.core import TEXT, Table
 from simulator.serving import pointers
 from simulator.serving.build import INTERVALS
-from simulator.world import DeviceTotals, RunResult
+from simulator.totals import DeviceTotals
+from simulator.world import RunResult
 
 if TYPE_CHECKING:
     import pandas

@@ -44,13 +44,13 @@ class _Gpus:
         if not self.failures:
             self.since_s = now_s
         self.failures += 1
-        return self.service.fail_replica(self.replica, returns)
+        return self.service.rescues.fail(self.replica, returns)
 
     def repair(self, now_s: float) -> None:
         self.failures -= 1
         if not self.failures:
             self.replica.down_s += now_s - self.since_s
-            self.service.repair_replica(self.replica)
+            self.service.pool.bring_up(self.replica)
 
 
 class Injector:
@@ -103,7 +103,7 @@ class Injector:
             if until is not None and time_s >= until:
                 break
             env.run_before(time_s)
-            if env.peek() == inf and not any(service.stranded for service in self._services.values()):
+            if env.peek() == inf and not any(service.rescues.stranded for service in self._services.values()):
                 break
             env.advance(time_s)
             for change in changes:
@@ -112,7 +112,7 @@ class Injector:
                 else:
                     self._end(change)
             for service in self._services.values():
-                service.recover()
+                service.rescues.recover()
         env.run(until=until)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from devices.phones import PhoneProfile
 from simulator.scenario.spec import Scenario
 
 if TYPE_CHECKING:
-    from simulator.world import DeviceTotals
+    from simulator.totals import DeviceTotals
 
 HOUR_S = 3600.0
 GRAMS_PER_KILOGRAM = 1e3

@@ -122,7 +122,7 @@ class Answer:
             sequence = self._sequences[number] = self._sequence(number)
             runtime = self._runtime(number)
             if runtime.name not in self._places:
-                self._places[runtime.name] = runtime.route(sequence)
+                self._places[runtime.name] = runtime.pool.route(sequence)
             if not self._replica(number).kv.fits_alone(sequence):
                 return False
         self._submit([number for number, missing in enumerate(self._missing) if not missing])

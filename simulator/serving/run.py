@@ -52,6 +52,13 @@ class Run:
         """Return the time of the first `steps` steps, in s."""
         return steps * self.step_s + 0.5 * self.growth_s * steps * (steps - 1)
 
+    def ended_steps(self, elapsed_s: float) -> int:
+        """Return how many steps have ended `elapsed_s` after the start; none while one of them awaits a load."""
+        if not self.steps or any(it.overlaps and it.load is not None for it, _ in self.chunks):
+            return 0
+        steps = self.step_at(elapsed_s)
+        return steps - 1 if self.duration_s(steps) > elapsed_s else steps
+
     def step_at(self, elapsed_s: float) -> int:
         """Return the number, from 1 on, of the first step that ends `elapsed_s` after the start or later."""
         linear_s = self.step_s - 0.5 * self.growth_s

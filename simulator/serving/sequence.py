@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.core import Call
+from simulator.core import Call, Environment
 from simulator.serving.kv_tiers import Load
 
 if TYPE_CHECKING:
@@ -114,6 +114,12 @@ class Sequence:
         self.preemptions = 0
         self.stop_tokens = output_tokens
         """Decoded tokens at which something happens next: the end, or what others wait for."""
+
+    def log(self, env: Environment, kind: str, detail: float | str = "") -> None:
+        """Log something that happens to it now, where anything is logged (`simulator.core.EventLog`)."""
+        log = env.log
+        if log is not None:
+            log.add(env._now, kind, self.name, detail)
 
     def reset(self) -> None:
         """Forget everything in GPU memory: the sequence starts again and recomputes what it had generated."""

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 from simulator.core import Environment, Table
 from simulator.policies.decoding import Decoding, Question, check_generations
 from simulator.policies.node_order import NodeOrder
-from simulator.policies.recovery import LostRequest, Recovery, Rescue
-from simulator.policies.registry import PolicyError
+from simulator.policies.recovery import Recovery
 from simulator.policies.routing import Routing
 from simulator.serving.answer import GENERATIONS, Answer
 from simulator.serving.feed import Feed
 from simulator.serving.kv_tiers import KvTiers
 from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica import Replica
+from simulator.serving.replica_pool import ANYWHERE, ReplicaPool
+from simulator.serving.rescue import Rescues
 from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
 
 COMPLETED, FAILED, UNFINISHED = 1, 2, 0
 """Values of the column ``status``: answered; impossible to serve, or given up after a fault; still under way at the
 horizon."""
-
-ANYWHERE = -1
-"""Instead of the number of a replica: any that is up."""
-
 
 GRAPH_COLUMNS = {
     "category": "text",
@@ -75,10 +72,6 @@ def request_schema(tiers: list[str], graphs: bool = False, faults: bool = False)
     return columns | GRAPH_COLUMNS if graphs else columns
 
 
-MOST_RETRIES = 1000
-"""Rescues of one request: a policy that goes on for ever would keep a run from ending."""
-
-
 class ServiceRuntime:
     """Feeds requests to replicas and records what became of them.
 
@@ -127,12 +120,12 @@ class ServiceRuntime:
         self.request_overhead_s = request_overhead_s
         self.name = name
         self.replicas = replicas
-        self.routing = routing
+        self.pool = ReplicaPool(replicas, routing)
+        self.rescues = Rescues(self.pool, recovery, self._send, self._give_up)
         self.tiers = tiers
         self.decoding = decoding
         self.node_order = node_order
         self.instructions = instructions
-        self.recovery = recovery
         self.peers: dict[str, ServiceRuntime] = {}
         """All LLM services by name, for answers of which another one decodes a part."""
         self.tier_names = [tier.name for tier in tiers.tiers]
@@ -147,14 +140,8 @@ class ServiceRuntime:
         self.arrived = 0
         self.oversized = 0
         """Requests that are longer than the whole KV cache of a replica."""
-        self._routed = 0
         self._open: dict[Sequence, _Open] = {}
         self._faults = faults
-        self._up = replicas
-        self._gone: set[int] = set()  # numbers of replicas that will never be up again
-        self._stranded: list[tuple[Sequence, int]] = []  # who waits, and for which replica to be up
-        self._lost: list[tuple[Sequence, int]] = []  # with which replica, to be decided on
-        self._retries: dict[Sequence, int] = {}
 
     def submit(self, sequence: Sequence, feed: Feed, graph: AnswerGraph | None = None) -> None:
         """Take a request that arrives now; `graph` is its answer."""
@@ -169,7 +156,7 @@ class ServiceRuntime:
                 check_generations(self.decoding, question, generations)
                 self._submit_answer(Answer(self, sequence, feed, graph, generations))
                 return
-        choice = self.route(sequence)
+        choice = self.pool.route(sequence)
         replica = self.replicas[choice]  # where none is up the last one: all are of one size
         it = _Open(feed, choice, graph)
         if not replica.kv.fits_alone(sequence):
@@ -179,110 +166,13 @@ class ServiceRuntime:
             return
         self._open[sequence] = it
         if choice == ANYWHERE:
-            self._resume(sequence, ANYWHERE)
+            self.rescues.resume(sequence, ANYWHERE)
         else:
             replica.submit(sequence)
 
-    def route(self, sequence: Sequence) -> int:
-        """Return the number of the replica that serves a sequence; `ANYWHERE` where none is up."""
-        replicas = self._up
-        if len(replicas) == 1:
-            choice = 0
-        elif not replicas:
-            return ANYWHERE
-        else:
-            choice = self.routing.choose(replicas, sequence.hash_ids, self._routed)
-            if type(choice) is not int or choice not in range(len(replicas)):
-                raise PolicyError(
-                    f"routing policy {type(self.routing).__qualname__} chose replica {choice!r}; "
-                    f"allowed: 0..{len(replicas) - 1}"
-                )
-        self._routed += 1
-        return replicas[choice].index
-
-    # ---------------------------------------------------------------- faults
-
-    @property
-    def stranded(self) -> bool:
-        """Whether requests wait for a replica to be up."""
-        return bool(self._stranded)
-
-    def fail_replica(self, replica: Replica, returns: bool) -> int:
-        """Let a replica be down from now on; return the tokens of KV that requests under way have lost with it.
-
-        Parameters
-        ----------
-        replica
-            One of `replicas`; it may be down already.
-        returns
-            Whether it will be up again.
-        """
-        lost, held_tokens = replica.fail()
-        self._up = [it for it in self._up if it is not replica]
-        if not returns:
-            self._gone.add(replica.index)
-        self._lost += [(sequence, replica.index) for sequence in lost]
-        return held_tokens
-
-    def repair_replica(self, replica: Replica) -> None:
-        """Let a replica that was down be up again, empty; `recover` gives it what waits."""
-        self._up = [it for it in self.replicas if it is replica or it in self._up]
-
-    def recover(self) -> None:
-        """Decide on what was lost and what waits, once all that fails or comes back at this instant has done so.
-
-        Raises
-        ------
-        PolicyError
-            Where the recovery policy decides nonsense.
-        """
-        lost, self._lost = self._lost, []
-        for sequence, index in lost:
-            self._recover(sequence, index)
-        stranded, self._stranded = self._stranded, []
-        for sequence, index in stranded:
-            self._resume(sequence, index)
-
-    def _recover(self, sequence: Sequence, index: int) -> None:
-        """Have the policy say what becomes of a request that was lost with replica `index`."""
-        retries = self._retries.get(sequence, 0)
-        rescue = self.recovery.rescue(LostRequest(retries, sequence.generated_tokens))
-        if rescue is None:
-            self._give_up(sequence)
-            return
-        if (
-            not isinstance(rescue, Rescue)
-            or rescue.where not in ("same", "any")
-            or type(rescue.keep_generated) is not bool
-        ):
-            raise PolicyError(
-                f"recovery policy {type(self.recovery).__qualname__} decided {rescue!r}; allowed: None, or a Rescue "
-                "whose `where` is 'same' or 'any' and whose `keep_generated` is a truth value"
-            )
-        if retries >= MOST_RETRIES:
-            raise PolicyError(
-                f"recovery policy {type(self.recovery).__qualname__} has rescued one request {retries} times; "
-                f"allowed: at most {MOST_RETRIES}"
-            )
-        self._retries[sequence] = retries + 1
-        sequence.restart(rescue.keep_generated)
-        self._resume(sequence, index if rescue.where == "same" else ANYWHERE)
-
-    def _resume(self, sequence: Sequence, index: int) -> None:
-        """Send a request to replica `index` as soon as that is up; where it never will be, the request has failed."""
-        if index in self._gone or len(self._gone) == len(self.replicas):
-            self._give_up(sequence)
-            return
-        choice = index
-        if index == ANYWHERE:
-            choice = self.route(sequence)
-        elif self.replicas[index] not in self._up:
-            choice = ANYWHERE
-        if choice == ANYWHERE:
-            self._stranded.append((sequence, index))
-        else:
-            self._open[sequence].replica = choice
-            self.replicas[choice].submit(sequence)
+    def _send(self, sequence: Sequence, choice: int) -> None:
+        self._open[sequence].replica = choice
+        self.replicas[choice].submit(sequence)
 
     def _give_up(self, sequence: Sequence) -> None:
         it = self._open.pop(sequence)
@@ -346,7 +236,7 @@ class ServiceRuntime:
         for found, loaded in zip(sequence.found_tokens, sequence.loaded_tokens, strict=True):
             further += (found, loaded)
         if self._faults:
-            further.append(self._retries.pop(sequence, 0))
+            further.append(self.rescues.take_retries(sequence))
         if self.generations is not None:
             further += it.graph_columns(sequence)
         self.records.append(

@@ -76,10 +76,10 @@ class Observer:
             world = build(env, *args)
             for name, service in world.services.items():
                 replicas = service.replicas
-                env.observe(f"{name}: waiting", lambda it=replicas: sum(len(r._waiting) for r in it))
+                env.observe(f"{name}: waiting", lambda it=replicas: sum(len(r.queue.waiting) for r in it))
                 env.observe(
                     f"{name}: in the system",
-                    lambda it=replicas: sum(len(r._waiting) + len(r._admitted) for r in it),
+                    lambda it=replicas: sum(len(r.queue.waiting) + len(r.batch.admitted) for r in it),
                 )
             return world
 

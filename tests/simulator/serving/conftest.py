@@ -8,29 +8,30 @@ from typing import Any
 import pytest
 
 from simulator.serving.replica import Replica
+from simulator.serving.run_loop import RunLoop
 
 
 def check_memory(replica: Any) -> None:
     """KV blocks of a replica at any instant: conserved, owned, and enough for what is computed."""
-    pool, decodes = replica.kv.pool, replica._decodes
+    pool, decodes = replica.kv.pool, replica.batch.decodes
     assert pool.free_blocks >= 0
     assert pool.private_blocks + pool.shared_blocks + pool.free_blocks == pool.total_blocks
-    owned = sum(sequence.private_blocks for sequence in replica._admitted)
+    owned = sum(sequence.private_blocks for sequence in replica.batch.admitted)
     assert owned + replica.kv._decode_blocks == pool.private_blocks
-    references = Counter(block for sequence in replica._admitted for block in sequence.shared)
+    references = Counter(block for sequence in replica.batch.admitted for block in sequence.shared)
     references.update(block for pinned in replica.kv._pinned.values() for block in pinned)
     assert references == {block: count for block, count in pool._references.items() if count}
     assert set(pool._idle) == {block for block, count in pool._references.items() if not count}
     decoding = [sequence for _, _, sequence in decodes.heap]
     contexts = [sequence.join_context + decodes.clock - sequence.join_clock for sequence in decoding]
     assert decodes.context_tokens == sum(contexts)
-    ahead = max(1, replica._run.steps) if replica._running else 0  # memory for the whole run
+    ahead = max(1, replica._loop.run.steps) if replica._loop.running else 0  # memory for the whole run
     needed = sum(
         -(-(context - 1 + ahead) // replica.kv.block_tokens) - len(sequence.shared) * pool.chunk_blocks
         for context, sequence in zip(contexts, decoding, strict=True)
     )
     assert needed <= replica.kv._decode_blocks
-    assert len(replica._admitted) <= replica.max_sequences
+    assert len(replica.batch.admitted) <= replica.queue.max_sequences
 
 
 @pytest.fixture
@@ -48,5 +49,12 @@ def guarded(monkeypatch):
 
         monkeypatch.setattr(Replica, name, checked)
 
-    for name in ("submit", "fail", "lose_tier", "set_speed", "_end", "_start", "_loaded"):
+    for name in ("submit", "fail", "lose_tier", "set_speed", "_end", "_loaded"):
         guard(name)
+    start = RunLoop.start
+
+    def checked_start(self: Any) -> None:
+        start(self)
+        check_memory(self._on_end.__self__)
+
+    monkeypatch.setattr(RunLoop, "start", checked_start)

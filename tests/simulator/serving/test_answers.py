@@ -84,7 +84,7 @@ def test_never_above_the_ideal_bound_nor_below_autoregressive_by_more_than_the_p
         steps = {}
         for policy in ("autoregressive", *RESPECTFUL):
             result = lab.run(lab.scenario(lab.questions([answer]), lab.llm(decoding=policy)))
-            steps[policy] = lab.services["chat"].replicas[0].steps
+            steps[policy] = lab.services["chat"].replicas[0].account.steps
             (category,) = set(lab.columns(result)["category"])
             assert category == answer.category
         prompts = len(answer) + 1  # each is prefilled within one step, which gives a token
@@ -360,8 +360,8 @@ def test_energy_is_that_of_the_steps(lab):
     scenario = lab.scenario(lab.questions([SIX] * 4), lab.llm(decoding="plato"))
     result = lab.run(scenario)
     replica = lab.services["chat"].replicas[0]
-    idle_j = load_profile("a100-80g-sxm").idle_w * (result.simulated_s - replica.busy_s)
-    assert result.devices["gpu"].energy_j == pytest.approx(replica.busy_j + idle_j)
+    idle_j = load_profile("a100-80g-sxm").idle_w * (result.simulated_s - replica.account.busy_s)
+    assert result.devices["gpu"].energy_j == pytest.approx(replica.account.busy_j + idle_j)
 
 
 def test_a_run_that_stops_early_records_what_is_under_way(lab):
@@ -455,7 +455,7 @@ def test_anything_goes_together(lab):
             assert replica.kv.pool.private_blocks == 0
             assert not replica.kv._pinned
             assert len(replica.kv.pool._idle) == len(replica.kv.pool._references)
-            assert not (replica._waiting or replica._admitted or replica._arrived)
+            assert not (replica.queue.waiting or replica.batch.admitted or replica._arrived)
             assert replica.outstanding_tokens == 0
     assert preemptions > 20
     assert loaded > 1000

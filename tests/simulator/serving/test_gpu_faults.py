@@ -82,8 +82,8 @@ def test_a_repair_takes_its_time_and_a_failed_gpu_draws_nothing(lab):
     assert row["finish_s"] == pytest.approx(at_s + 3.0 + calm["finish_s"] - calm["admitted_s"])
     (replica,) = lab.services["chat"].replicas
     up_s = result.simulated_s - 3.0
-    idle_j = replica.cost.gpu.idle_w * (up_s - replica.busy_s)
-    assert result.devices["gpu"].energy_j == pytest.approx(replica.busy_j + idle_j)
+    idle_j = replica.cost.gpu.idle_w * (up_s - replica.account.busy_s)
+    assert result.devices["gpu"].energy_j == pytest.approx(replica.account.busy_j + idle_j)
     assert result.summary()["services"]["chat"]["faults"]["downtime_s"] == pytest.approx(3.0)
 
 

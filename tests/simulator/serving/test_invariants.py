@@ -41,11 +41,11 @@ def check_books(lab: Any, result: Any, replicas: list[Any], tensor_parallel: int
         start_s, end_s = intervals["start_s"][mine], intervals["end_s"][mine]
         assert (start_s < end_s).all()
         assert (end_s[:-1] <= start_s[1:]).all()
-        assert replica.busy_s == pytest.approx((end_s - start_s).sum(), rel=1e-9)
-        assert replica.busy_j == pytest.approx(intervals["energy_j"][mine].sum(), rel=1e-9)
-        assert replica.steps == intervals["steps"][mine].sum()
+        assert replica.account.busy_s == pytest.approx((end_s - start_s).sum(), rel=1e-9)
+        assert replica.account.busy_j == pytest.approx(intervals["energy_j"][mine].sum(), rel=1e-9)
+        assert replica.account.steps == intervals["steps"][mine].sum()
         tokens = intervals["steps"][mine] * intervals["decodes"][mine] + intervals["prefill_tokens"][mine]
-        assert replica.computed_tokens == tokens.sum()
+        assert replica.account.computed_tokens == tokens.sum()
         duration_s = (end_s - start_s) / intervals["steps"][mine]
         for new, mean_s in zip(tokens / intervals["steps"][mine], duration_s, strict=True):
             assert mean_s >= lab.floor_s(replica.cost, int(new)) * (1 - 1e-9)
@@ -54,11 +54,11 @@ def check_books(lab: Any, result: Any, replicas: list[Any], tensor_parallel: int
         idle_j = profile.idle_w * tensor_parallel * (end_s - start_s)
         assert (intervals["energy_j"][mine] >= idle_j * (1 - 1e-9)).all()
     gpus = tensor_parallel * len(replicas)
-    busy_s = sum(replica.busy_s for replica in replicas)
+    busy_s = sum(replica.account.busy_s for replica in replicas)
     assert result.devices["gpu"].busy_s == pytest.approx(busy_s * tensor_parallel / gpus)
     idle_s = result.simulated_s * gpus - busy_s * tensor_parallel
     assert idle_s >= -1e-9
-    total_j = sum(replica.busy_j for replica in replicas) + profile.idle_w * idle_s
+    total_j = sum(replica.account.busy_j for replica in replicas) + profile.idle_w * idle_s
     assert result.devices["gpu"].energy_j == pytest.approx(total_j, rel=1e-9)
 
 
@@ -78,7 +78,8 @@ def check_scenario(lab: Any, seed: int, tight: bool) -> int:
             assert pool.shared_blocks + pool.free_blocks == pool.total_blocks
             assert len(pool._idle) == len(pool._references)
             assert service.prefix_cache or not pool._references
-            assert not (replica._waiting or replica._admitted or replica._prefilling or replica._yielding)
+            batch = replica.batch
+            assert not (replica.queue.waiting or batch.admitted or batch.prefilling or batch.yielding)
             assert replica.outstanding_tokens == 0
     check_requests(columns, service.kv_tiers)
     check_books(lab, result, replicas, service.tensor_parallel, load_profile("a100-80g-sxm"))

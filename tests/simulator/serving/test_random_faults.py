@@ -63,13 +63,14 @@ def check_books(lab: Any, scenario: Scenario, result: Any) -> int:
             assert pool.private_blocks == 0
             assert len(pool._idle) == len(pool._references)
             assert pool.shared_blocks + pool.free_blocks == pool.total_blocks
-            assert not (replica._waiting or replica._admitted or replica._prefilling or replica._yielding)
+            batch = replica.batch
+            assert not (replica.queue.waiting or batch.admitted or batch.prefilling or batch.yielding)
             assert replica.outstanding_tokens == 0
-        assert not (runtime._open or runtime._stranded)
+        assert not (runtime._open or runtime.rescues.stranded)
         for tier in runtime.tiers.tiers:
             loaded = columns[f"loaded_{tier.name}_tokens"].sum()
             assert tier.read_bytes == pytest.approx(loaded * runtime.tiers.token_bytes, rel=1e-12)
-    assert not runtime._retries
+    assert not runtime.rescues._retries
     done = status == COMPLETED
     had = columns["resident_tokens"] + columns["computed_tokens"]
     for tier in runtime.tiers.tiers:
@@ -109,7 +110,7 @@ def test_books_balance_whatever_fails(lab, monkeypatch, tight):
     submit = Replica.submit
 
     def checked(self: Replica, sequence: Any) -> None:
-        assert self in lab.services["chat"]._up
+        assert self in lab.services["chat"].pool.up
         submit(self, sequence)
 
     monkeypatch.setattr(Replica, "submit", checked)

@@ -29,18 +29,19 @@ class Watched(Environment):
 
 def check_replica(replica: Any) -> int:
     """An idle engine has nothing to compute, and whoever waits could not be admitted; return 1 where some wait."""
-    if replica._running:
-        assert replica._run.new >= 1
-        assert replica._run.new <= replica.token_budget
-        assert len(replica._admitted) <= replica.max_sequences
+    batch, queue, loop = replica.batch, replica.queue, replica._loop
+    if loop.running:
+        assert loop.run.new >= 1
+        assert loop.run.new <= replica.scheduler.token_budget
+        assert len(batch.admitted) <= queue.max_sequences
         return 0
-    assert not (replica._prefilling or replica._yielding or replica._decodes.heap)
-    for sequence in replica._admitted:  # on their way from storage, or being handed over
+    assert not (batch.prefilling or batch.yielding or batch.decodes.heap)
+    for sequence in batch.admitted:  # on their way from storage, or being handed over
         assert sequence.load is not None or sequence.join_call is not None
-    if replica._waiting:
-        assert replica._admitted
-        assert replica._memory_full or len(replica._admitted) == replica.max_sequences
-    return bool(replica._admitted)
+    if queue.waiting:
+        assert batch.admitted
+        assert queue.memory_full or len(batch.admitted) == queue.max_sequences
+    return bool(batch.admitted)
 
 
 def watch(lab: Any, monkeypatch: pytest.MonkeyPatch, seeds: range, tight: bool) -> int:

@@ -26,6 +26,7 @@ from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
 from simulator.serving.build import INTERVALS
 from simulator.serving.service import request_schema
+from simulator.totals import DeviceTotals
 from simulator.viz import FORMATS, PLOT_KINDS, plot
 from simulator.viz.folder import draw
 from simulator.viz.latency import latency_bars, latency_cdf
@@ -35,7 +36,7 @@ from simulator.viz.resources import energy_bars, tier_traffic
 from simulator.viz.study import speedup_heatmap, ttft_against_bandwidth
 from simulator.viz.style import KNOWN, looks, save
 from simulator.workloads.spec import WorkloadSpec
-from simulator.world import DeviceTotals, RunResult
+from simulator.world import RunResult
 
 POLICIES = ("compute_only", "io_only", "cake", "oracle")
 BANDWIDTHS = (7.0, 32.0, 100.0)

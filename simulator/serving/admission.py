@@ -1,0 +1,123 @@
+"""Who waits before a replica's batch: who enters it when there is room, and who leaves it when there is none."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from simulator.core import Environment
+from simulator.serving.batch import Batch
+from simulator.serving.kv_manager import Admission, KvManager
+from simulator.serving.loader import Loader
+from simulator.serving.sequence import Sequence
+
+
+class AdmissionQueue:
+    """Those who wait, in the order in which they will be admitted.
+
+    Parameters
+    ----------
+    env
+        The simulation's environment.
+    batch
+        Where they are admitted to.
+    kv
+        KV cache of the replica.
+    loader
+        Starts the load of who is admitted, if it has one.
+    max_sequences
+        Most sequences admitted at a time.
+    """
+
+    __slots__ = ("_batch", "_env", "_kv", "_loader", "_refused", "max_sequences", "memory_full", "waiting")
+
+    def __init__(
+        self, env: Environment, batch: Batch, kv: KvManager, loader: Loader, max_sequences: int
+    ) -> None:
+        self._env = env
+        self._batch = batch
+        self._kv = kv
+        self._loader = loader
+        self.max_sequences = max_sequences
+        self.waiting: deque[Sequence] = deque()
+        """The next one first."""
+        self.memory_full = False
+        """The next one found no memory, and nothing was freed since."""
+        self._refused: Sequence | None = None  # the next one, which had nothing to load and found no budget
+
+    def put(self, sequence: Sequence) -> None:
+        """Put a sequence at the end, a generation then before what it may pass."""
+        waiting = self.waiting
+        place = len(waiting)
+        if sequence.rank is not None:
+            while place:
+                other = waiting[place - 1]
+                passed = sequence.passes_requests if other.rank is None else other.rank > sequence.rank
+                if not passed or other.admitted_s >= 0.0:  # what was preempted comes first
+                    break
+                place -= 1
+        waiting.insert(place, sequence)
+
+    def admit(self, left: int, steps: int) -> None:
+        """Admit in order while memory, sequence slots and token budget allow.
+
+        Parameters
+        ----------
+        left
+            Tokens of the coming step that nobody takes; without any, only who has something to load is admitted.
+        steps
+            Steps for which the decodes must have memory.
+        """
+        waiting, batch, kv, start_load = self.waiting, self._batch, self._kv, self._loader.start
+        admitted = batch.admitted
+        while waiting and not self.memory_full and len(admitted) < self.max_sequences:
+            sequence = waiting[0]
+            if left <= 0 and sequence is self._refused:
+                return  # asked once, so that it makes no difference into how many runs the steps are cut
+            outcome = kv.admit(sequence, left > 0, start_load)
+            if outcome is Admission.NO_MEMORY and batch.decodes:
+                # What is reserved for the decodes is an upper bound: count.
+                kv.reserve_exactly(batch.decodes, steps)
+                outcome = kv.admit(sequence, left > 0, start_load)
+            if outcome is Admission.NO_MEMORY and not admitted and kv.unpin_all():
+                outcome = kv.admit(sequence, left > 0, start_load)
+            if outcome is Admission.NO_MEMORY:
+                self.memory_full = True
+            elif outcome is Admission.NO_BUDGET:
+                self._refused = sequence
+            if outcome is not Admission.ADMITTED:
+                return
+            waiting.popleft()
+            admitted[sequence] = None
+            if sequence.admitted_s < 0.0:  # else it was preempted
+                sequence.admitted_s = self._env._now
+            if self._env.log is not None:
+                sequence.log(self._env, "admit", sequence.position)
+                if sequence.load is not None:
+                    sequence.log(self._env, "load", sequence.load.tokens)
+            if sequence.compute_to > sequence.position:
+                batch.line(sequence).append(sequence)
+                if not sequence.yields:
+                    left -= sequence.compute_to - sequence.position
+
+    def make_room(self) -> None:
+        """See to it that the decodes have blocks for one step; else give up what is pinned, then preempt."""
+        while not self._kv.reserve(self._batch.decodes, 1):
+            if self._kv.unpin_all():
+                continue
+            self.preempt(next(reversed(self._batch.admitted)))
+            self.memory_full = True  # what it frees is for the decodes
+
+    def preempt(self, victim: Sequence) -> None:
+        """Take a sequence out of the batch: it comes first again, and will be recomputed from the start."""
+        victim.log(self._env, "preempt", victim.position)
+        self._batch.remove(victim)
+        victim.reset()
+        victim.preemptions += 1
+        self.waiting.appendleft(victim)
+        self.memory_full = False
+
+    def clear(self) -> None:
+        """Lose all of them."""
+        self.waiting.clear()
+        self.memory_full = False
+        self._refused = None

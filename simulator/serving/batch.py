@@ -1,0 +1,120 @@
+"""The sequences that hold memory of a replica, by what comes next for each of them."""
+
+from __future__ import annotations
+
+from simulator.core import Environment
+from simulator.serving.decodes import Decodes
+from simulator.serving.kv_manager import KvManager
+from simulator.serving.loader import Loader
+from simulator.serving.sequence import Sequence
+
+
+class Batch:
+    """Who has been admitted, and stands in which line: for a prefill chunk, for what is left, or with the decodes.
+
+    A sequence that stands in none is on its way: its KV is being loaded, or the engine takes that over.
+
+    Parameters
+    ----------
+    env
+        The simulation's environment.
+    kv
+        KV cache of the replica.
+    loader
+        Its back pointers.
+    """
+
+    __slots__ = ("_env", "_kv", "_loader", "admitted", "decodes", "prefilling", "yielding")
+
+    def __init__(self, env: Environment, kv: KvManager, loader: Loader) -> None:
+        self._env = env
+        self._kv = kv
+        self._loader = loader
+        self.admitted: dict[Sequence, None] = {}
+        """All of them, in order of admission."""
+        self.prefilling: list[Sequence] = []
+        """May take a chunk of the coming step."""
+        self.yielding: list[Sequence] = []
+        """Likewise, from what the others leave."""
+        self.decodes = Decodes(kv.block_tokens, kv.pool.chunk_blocks)
+
+    def line(self, sequence: Sequence) -> list[Sequence]:
+        """Return the line in which a sequence stands when it may take a chunk."""
+        return self.yielding if sequence.yields else self.prefilling
+
+    def meet(self, sequence: Sequence) -> None:
+        """Take a sequence out of its line if its pointers have met, or if the front is done and awaits the back."""
+        line = self.line(sequence)
+        met = self._loader.met(sequence)
+        if met:
+            sequence.log(self._env, "meet", sum(sequence.loaded_tokens))
+        if (met or sequence.position >= sequence.compute_to) and sequence in line:
+            line.remove(sequence)
+
+    def front_moved(self, sequence: Sequence) -> bool:
+        """Take note that the front pointer of a load has moved; whether it goes on into what nobody loads."""
+        if not sequence.overlaps and sequence.position <= sequence.stored_tokens:
+            self.meet(sequence)
+            return False
+        if sequence.racing:  # the front has come past the whole prefix: nothing is taken over
+            self.line(sequence).remove(sequence)
+            sequence.compute_to = sequence.prefill_to
+            sequence.racing = sequence.yields = False
+            self.prefilling.append(sequence)
+        self._loader.end(sequence)
+        sequence.overlaps = False
+        return True
+
+    def start_decoding(self, sequence: Sequence) -> None:
+        """Let a prefilled sequence decode from the next step on."""
+        self.decodes.join(sequence)
+        self._kv.hand_to_decodes(sequence)
+
+    def share_decoded(self, sequence: Sequence, tokens: int) -> None:
+        """Share the blocks of a decode that has come to `tokens` tokens."""
+        before = len(sequence.shared)
+        self._kv.share(sequence, before, sequence.input_tokens + tokens - 1)
+        self.decodes.shares(len(sequence.shared) - before)
+        self._kv.hand_to_decodes(sequence)
+
+    def leave(self, sequence: Sequence) -> None:
+        """Take a sequence out whose answer is complete, and share its blocks; it still holds them."""
+        kv = self._kv
+        if kv.prefix_block_tokens:
+            kv.share(
+                sequence,
+                sequence.input_tokens // kv.prefix_block_tokens,
+                sequence.input_tokens + sequence.output_tokens - 1,
+            )
+        del self.admitted[sequence]
+
+    def remove(self, victim: Sequence) -> None:
+        """Take a sequence out before its end, wherever it stands, and give its memory back."""
+        del self.admitted[victim]
+        if victim.load is not None:
+            self._loader.end(victim)
+        if victim.join_call is not None:
+            victim.join_call.cancel()
+        line = self.line(victim)
+        if victim in line:
+            line.remove(victim)
+        if self.decodes.remove(victim):
+            self._kv.take_from_decodes(victim, self.decodes.held_blocks(victim))
+        self._kv.release(victim)
+
+    def clear(self) -> int:
+        """Lose all of them with the memory; return the tokens of KV that they held."""
+        held_tokens = 0
+        for sequence in self.admitted:
+            held_tokens += sequence.position - sequence.generated_tokens
+            if sequence.load is not None:
+                self._loader.end(sequence)
+            if sequence.join_call is not None:
+                sequence.join_call.cancel()
+        self.decodes.clear()
+        for sequence in self.admitted:
+            held_tokens += sequence.generated_tokens
+        self.admitted.clear()
+        self.prefilling.clear()
+        self.yielding.clear()
+        return held_tokens

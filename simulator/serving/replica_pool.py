@@ -1,0 +1,74 @@
+"""The replicas of a service: which of them are up, and which one serves a sequence."""
+
+from __future__ import annotations
+
+from simulator.policies.registry import PolicyError
+from simulator.policies.routing import Routing
+from simulator.serving.replica import Replica
+from simulator.serving.sequence import Sequence
+
+ANYWHERE = -1
+"""Instead of the number of a replica: any that is up."""
+
+
+class ReplicaPool:
+    """Routes among the replicas that are up.
+
+    Parameters
+    ----------
+    replicas
+        All of the service, in the order of their numbers; all are up.
+    routing
+        Policy that picks one.
+    """
+
+    __slots__ = ("_gone", "_routed", "_routing", "replicas", "up")
+
+    def __init__(self, replicas: list[Replica], routing: Routing) -> None:
+        self.replicas = replicas
+        self._routing = routing
+        self.up = replicas
+        """Those that are up, in the same order."""
+        self._gone: set[int] = set()  # numbers of those that will never be up again
+        self._routed = 0
+
+    def route(self, sequence: Sequence) -> int:
+        """Return the number of the replica that serves a sequence; `ANYWHERE` where none is up.
+
+        Raises
+        ------
+        PolicyError
+            Where the routing policy decides nonsense.
+        """
+        up = self.up
+        if len(up) == 1:
+            choice = 0
+        elif not up:
+            return ANYWHERE
+        else:
+            choice = self._routing.choose(up, sequence.hash_ids, self._routed)
+            if type(choice) is not int or choice not in range(len(up)):
+                raise PolicyError(
+                    f"routing policy {type(self._routing).__qualname__} chose replica {choice!r}; "
+                    f"allowed: 0..{len(up) - 1}"
+                )
+        self._routed += 1
+        return up[choice].index
+
+    def take_down(self, replica: Replica, returns: bool) -> None:
+        """Route to others than `replica` from now on; `returns` says whether it will be up again."""
+        self.up = [it for it in self.up if it is not replica]
+        if not returns:
+            self._gone.add(replica.index)
+
+    def bring_up(self, replica: Replica) -> None:
+        """Route to a replica again that was down, and is empty; `Rescues.recover` gives it what waits."""
+        self.up = [it for it in self.replicas if it is replica or it in self.up]
+
+    def is_up(self, index: int) -> bool:
+        """Whether replica `index` is up; for `ANYWHERE`, whether one is."""
+        return bool(self.up) if index == ANYWHERE else self.replicas[index] in self.up
+
+    def is_gone(self, index: int) -> bool:
+        """Whether replica `index` will never be up again; for `ANYWHERE`, whether none will."""
+        return index in self._gone or len(self._gone) == len(self.replicas)

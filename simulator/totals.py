@@ -1,0 +1,97 @@
+"""What each device of a scenario did over a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devices.catalogue import load_profile
+from devices.phones import PhoneProfile
+from devices.profiles import GpuProfile
+from simulator.scenario.spec import Scenario
+from simulator.serving.service import ServiceRuntime
+from simulator.serving.storage import StorageDevice
+
+if TYPE_CHECKING:
+    from simulator.streaming.service import StreamingRuntime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceTotals:
+    """What one device did over the whole run."""
+
+    busy_s: float
+    """Time in use, averaged over its units; of a phone: of super-resolution."""
+    energy_j: float
+    """Energy, idle power included."""
+    read_bytes: float = 0.0
+    """Bytes loaded from it (storage)."""
+    written_bytes: float = 0.0
+    """Bytes written to it (storage)."""
+    on_s: float = 0.0
+    """Time for which it was switched on, summed over its units: what is paid for, whether idle, busy or failed."""
+
+
+def totals_by_device(
+    scenario: Scenario,
+    services: Mapping[str, ServiceRuntime],
+    storage: Mapping[str, StorageDevice],
+    streaming: Mapping[str, StreamingRuntime],
+    end_s: float,
+) -> dict[str, DeviceTotals]:
+    """Add up what the devices of a scenario did until `end_s`, by name.
+
+    Parameters
+    ----------
+    scenario
+        What was simulated.
+    services, storage, streaming
+        Its LLM services, storage devices and streaming services, by name, at their end.
+    end_s
+        Simulated time at the end.
+    """
+    totals: dict[str, DeviceTotals] = {}
+    for name, device in scenario.devices.items():
+        if name in storage:
+            tier = storage[name]
+            totals[name] = DeviceTotals(
+                tier.busy_s(),
+                tier.energy_j(),
+                tier.read_bytes,
+                tier.written_bytes,
+                (device.count or 1) * end_s,
+            )
+            continue
+        profile = load_profile(device.profile)
+        if isinstance(profile, PhoneProfile):
+            totals[name] = _phone_totals(name, streaming, (device.count or 1) * end_s)
+            continue
+        assert isinstance(profile, GpuProfile)
+        busy_gpu_s = busy_j = down_gpu_s = 0.0
+        used = 0
+        for service_name, service in scenario.llm_services.items():
+            if service.gpus == name:
+                for replica in services[service_name].replicas:
+                    profile = replica.cost.gpu
+                    busy_gpu_s += replica.account.busy_s * service.replica_gpus
+                    busy_j += replica.account.busy_j
+                    down_gpu_s += replica.down_s * service.replica_gpus
+                    used += service.replica_gpus
+        gpus = device.count or used
+        # a failed one draws nothing
+        idle_j = profile.idle_w * max(0.0, gpus * end_s - busy_gpu_s - down_gpu_s)
+        totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=gpus * end_s)
+    return totals
+
+
+def _phone_totals(device: str, streaming: Mapping[str, StreamingRuntime], on_s: float) -> DeviceTotals:
+    """Return SR time per phone, and energy of all of a device's phones, over all sessions."""
+    busy_s = energy_j = 0.0
+    phones = 0
+    for run in streaming.values():
+        mine = run.viewers.column("device") == device
+        busy_s += float(run.viewers.column("sr_busy_s")[mine].sum())
+        energy_j += float(run.viewers.column("energy_j")[mine].sum())
+        phones = max(phones, len(set(run.viewers.column("phone")[mine])))
+    return DeviceTotals(busy_s / max(phones, 1), energy_j, on_s=on_s)
