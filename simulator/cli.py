@@ -232,12 +232,13 @@ def _plot_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--x",
         metavar="PATH",
-        help="sweep_lines (the first axis of numbers) and sweep_effects (all): the axis to draw against",
+        help="sweep_lines (the first axis of numbers) and sweep_effects (all): the axis to draw against; "
+        "pareto: a figure",
     )
     command.add_argument(
         "--y",
         metavar="FIGURE",
-        help="sweep_lines, sweep_effects and metric_bars: what to draw (hetsim list metrics)",
+        help="sweep_lines, sweep_effects, metric_bars and pareto: what to draw (hetsim list metrics)",
     )
 
 

@@ -17,7 +17,16 @@ from devices.errors import Fault, InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "OF_ANY_FIGURE", "OF_A_REQUEST", "OF_A_SESSION", "OF_A_SWEEP", "PLOT_KINDS", "plot"]
+__all__ = [
+    "FORMATS",
+    "OF_ANY_FIGURE",
+    "OF_A_REQUEST",
+    "OF_A_SESSION",
+    "OF_A_SWEEP",
+    "OF_TWO_FIGURES",
+    "PLOT_KINDS",
+    "plot",
+]
 
 PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -42,6 +51,7 @@ PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "quality_against_speed": "surrogate of answer quality against the same speed-up, a point per policy",
         "sweep_lines": "mean of a figure against one axis of a sweep, a line per combination of the others",
         "sweep_effects": "a figure against every axis of a sweep: all runs, median and quartiles",
+        "pareto": "a figure against another, per variant or point of a sweep, with the front that no other one beats",
         "goodput": "requests within the SLO, per second and as a share, against the load, of a capacity search",
     }
 )
@@ -56,7 +66,10 @@ OF_A_REQUEST: Final = ("answer_gantt",)
 OF_A_SWEEP: Final = ("sweep_lines", "sweep_effects")
 """Kinds that show a sweep."""
 
-OF_ANY_FIGURE: Final = (*OF_A_SWEEP, "metric_bars")
+OF_TWO_FIGURES: Final = ("pareto",)
+"""Kinds that show any two figures of the summary against one another, of a comparison or a sweep."""
+
+OF_ANY_FIGURE: Final = (*OF_A_SWEEP, "metric_bars", *OF_TWO_FIGURES)
 """Kinds that show any figure of the summary."""
 
 FORMATS: Final = ("png", "svg", "pdf")
@@ -96,7 +109,8 @@ def plot(
         Kinds of `OF_A_REQUEST`: which request, counted from 0; None: the first one that they can show.
     x, y
         Kinds of `OF_A_SWEEP`: the axis to draw against; kinds of `OF_ANY_FIGURE`: which figure, by its path in the
-        summary or below the only service that has it. None: the first axis of numbers; a mean latency or QoE.
+        summary or below the only service that has it; kinds of `OF_TWO_FIGURES`: two of them. None: the first axis of
+        numbers; a mean latency or QoE; of two figures along x cost, energy per user or energy.
 
     Raises
     ------
@@ -118,7 +132,7 @@ def plot(
     if kind in PLOT_KINDS and kind not in OF_A_REQUEST and request is not None:
         allowed = ", ".join(OF_A_REQUEST)
         faults.append(Fault(f"{kind} shows no single request; those that take a request: {allowed}"))
-    for name, value, takers in (("x", x, OF_A_SWEEP), ("y", y, OF_ANY_FIGURE)):
+    for name, value, takers in (("x", x, (*OF_A_SWEEP, *OF_TWO_FIGURES)), ("y", y, OF_ANY_FIGURE)):
         if kind in PLOT_KINDS and value is not None and kind not in takers:
             faults.append(Fault(f"{kind} takes no {name}; those that do: {', '.join(takers)}"))
     if window_s is not None and not 0.0 <= window_s[0] < window_s[1] < math.inf:

@@ -13,13 +13,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from simulator.metrics.quality_surrogate import SHIFT, WHAT
 from simulator.viz.bands import band_key, line_key, line_with_band
 from simulator.viz.pairs import BASELINE
+from simulator.viz.point_labels import name_points
 from simulator.viz.speedup import by_factors, crossing, verdict
 from simulator.viz.style import (
     GREY,
@@ -192,7 +191,8 @@ def quality_against_speed(frame: pd.DataFrame, interval: str = "") -> Figure:
     footnote(figure, "\n".join(textwrap.wrap(told, int(figure.get_figwidth() * 15.5))))
     figure.draw_without_rendering()  # so that points have places
     for axes, part in zip(cells, parts.values(), strict=False):
-        _label(axes, part)
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        name_points(axes, _in_percent(part), lines=[((left, 0.0), (right, 0.0)), ((1.0, low), (1.0, high))])
     return figure
 
 
@@ -211,70 +211,9 @@ def _points(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look]) -> None
         )  # fmt: skip
 
 
-_OFFSETS = [
-    (x * far, y * far)
-    for far in (1.0, 1.6, 2.4, 3.4)
-    for x, y in ((8, 0), (-8, 0), (7, 8), (-7, 8), (7, -8), (-7, -8), (0, 11), (0, -11))
-]
-"""Where a label may stand, in points from its own; the nearest first."""
-
-
-def _label(axes: Axes, frame: pd.DataFrame) -> None:
-    """Write a name beside each point, where it hides as little as can be: no point, no other name, no bar."""
-    x, y = frame["speedup"], frame["net_win_rate"]
-    bars = [  # every box that is taken, from corner to corner, with what it costs to stand on it
-        (x, y, x, y, 7.0, 20),
-        (frame["speedup_low"], y, frame["speedup_high"], y, 2.0, 3),
-        (x, frame["net_win_rate_low"], x, frame["net_win_rate_high"], 2.0, 3),
-    ]
-    window = axes.get_window_extent()
-    taken: list[tuple[Bbox, int]] = []
-    for left, low, right, high, pad, cost in bars:
-        near, far = (
-            axes.transData.transform(np.column_stack([across, 100.0 * up]))
-            for across, up in ((left, low), (right, high))
-        )
-        for corner, other in zip(near, far, strict=True):
-            if np.isfinite([corner, other]).all():
-                taken.append((Bbox.from_extents(*(corner - pad), *(other + pad)), cost))
-    at_one, at_none = axes.transData.transform((1.0, 0.0))
-    taken.append((Bbox.from_extents(window.x0, at_none - 1.0, window.x1, at_none + 1.0), 1))
-    taken.append((Bbox.from_extents(at_one - 1.0, window.y0, at_one + 1.0, window.y1), 1))
-    drawn = axes.transData.transform(np.column_stack([x, 100.0 * y]))
-    for number, (name, at_x, at_y) in enumerate(zip(frame["line"], x, 100.0 * y, strict=True)):
-        text = axes.annotate(
-            name, (at_x, at_y), (0.0, 0.0), textcoords="offset points", fontsize=8.0, va="center"
-        )
-        costs = []
-        for shift in _OFFSETS:
-            box = _moved(text, shift)
-            inside = (
-                window.x0 <= box.x0 and box.x1 <= window.x1 and window.y0 <= box.y0 and box.y1 <= window.y1
-            )
-            away = [_distance(box, it) for it in drawn]
-            nearest = away[number] <= min(away) + 1.0  # else it would seem to belong to another point
-            costs.append(
-                (0 if nearest else 4)
-                + sum(cost for other, cost in taken if box.overlaps(other))
-                + (0 if inside else 1000)
-            )
-        shift = _OFFSETS[costs.index(min(costs))]
-        taken.append((_moved(text, shift), 50))
-        if abs(shift[0]) + abs(shift[1]) > 24.0:  # far from its point: a line leads there
-            axes.annotate(
-                "", (at_x, at_y), shift, textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0.0, "shrinkB": 4.0},
-            )  # fmt: skip
-
-
-def _distance(box: Bbox, point: Floats) -> float:
-    """Return how far a point is from a box."""
-    beside = np.maximum(0.0, np.maximum(box.min - point, point - box.max))
-    return float(np.hypot(*beside))
-
-
-def _moved(text: Annotation, shift: tuple[float, float]) -> Bbox:
-    """Put a label somewhere else, and return what it covers there."""
-    text.set_position(shift)
-    text.set_horizontalalignment("left" if shift[0] > 0.0 else "right" if shift[0] < 0.0 else "center")
-    return text.get_window_extent()
+def _in_percent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the points as they are drawn, for their names."""
+    columns = {"name": frame["line"]}
+    for end in ("", "_low", "_high"):
+        columns |= {f"x{end}": frame[f"speedup{end}"], f"y{end}": 100.0 * frame[f"net_win_rate{end}"]}
+    return pd.DataFrame(columns)

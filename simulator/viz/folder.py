@@ -8,10 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from simulator.experiments.statistics import over_replications
+from simulator.experiments.sweep_store import PLAN
 from simulator.viz import graph_folder
 from simulator.viz.goodput import goodput_of
 from simulator.viz.llm_folder import LLM_FIGURES
 from simulator.viz.metric_bars import metric_bars_of
+from simulator.viz.pareto import pareto_of
 from simulator.viz.resources import energy_bars
 from simulator.viz.runs import GRAPHS, Study, load_study
 from simulator.viz.streaming_folder import SESSION_FIGURES, STREAMING_FIGURES
@@ -30,7 +32,7 @@ def draw(
     y: str | None = None,
 ) -> Figure:
     """Return the figure of one of `simulator.viz.PLOT_KINDS` (see `simulator.viz.plot`)."""
-    if kind in SWEEP_FIGURES:
+    if kind in SWEEP_FIGURES and not (kind == "pareto" and not (folder / PLAN).is_file()):
         return draw_sweep(folder, kind, x, y)
     if kind == "goodput":
         return goodput_of(folder)
@@ -51,10 +53,16 @@ def draw(
         figure = STREAMING_FIGURES[kind](study)
     else:
         study = load_study(folder, service, kind, "")
-        figure = metric_bars_of(study, y) if kind == "metric_bars" else _energy_bars(study)
+        figure = _of_any_service(study, kind, x, y)
     if study.failed:
         footnote(figure, f"Without failed runs of: {', '.join(study.failed)}")
     return figure
+
+
+def _of_any_service(study: Study, kind: str, x: str | None, y: str | None) -> Figure:
+    if kind == "pareto":
+        return pareto_of(study, x, y)
+    return metric_bars_of(study, y) if kind == "metric_bars" else _energy_bars(study)
 
 
 def _energy_bars(study: Study) -> Figure:

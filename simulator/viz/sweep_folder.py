@@ -16,6 +16,7 @@ from devices.quantity import UNITS, number_and_unit
 from simulator.experiments.stored_sweep import StoredSweep, load_sweep_folder
 from simulator.viz.bands import estimates
 from simulator.viz.metric_bars import figure_label, find_figure
+from simulator.viz.pareto import pareto_of_runs
 from simulator.viz.runs import word_of
 from simulator.viz.style import footnote
 from simulator.viz.sweeps import Axis, sweep_effects, sweep_lines
@@ -53,8 +54,15 @@ def _effects(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
     return sweep_effects(pd.DataFrame(places), runs[figure].astype(float), axes, label)
 
 
+def _pareto(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
+    names = [_label(sweep.axes, values) for values in sweep.frame[list(sweep.axes)].itertuples(index=False)]
+    runs = sweep.frame[sweep.frame["status"] == "succeeded"]
+    figures = runs[_figures(sweep)].assign(name=pd.Series(names)).reset_index(drop=True)
+    return pareto_of_runs(figures, sweep.folder, x, y)
+
+
 SWEEP_FIGURES: Final[Mapping[str, Callable[[StoredSweep, str | None, str | None], Figure]]] = (
-    MappingProxyType({"sweep_lines": _lines, "sweep_effects": _effects})
+    MappingProxyType({"sweep_lines": _lines, "sweep_effects": _effects, "pareto": _pareto})
 )
 """What can be drawn of a sweep."""
 
@@ -69,9 +77,11 @@ def draw_sweep(folder: Path, kind: str, x: str | None, y: str | None) -> Figure:
     kind
         Which figure.
     x
-        Axis to draw against; None: the first one of numbers (``sweep_lines``), all (``sweep_effects``).
+        Axis to draw against; None: the first one of numbers (``sweep_lines``), all (``sweep_effects``). ``pareto``: a
+        figure, as `y` is.
     y
-        Figure, as a path of the summary, or below the only service that has it; None: see `find_figure`.
+        Figure, as a path of the summary, or below the only service that has it; None: see `find_figure`, and
+        `simulator.viz.pareto.pareto_of_runs`.
 
     Raises
     ------
@@ -106,15 +116,17 @@ def axis_of(path: str, values: Sequence[object]) -> Axis:
 
 def _runs(sweep: StoredSweep, y: str | None) -> tuple[pd.DataFrame, str, str]:
     """Return the runs that have the figure, the figure's column, and what an axis calls it."""
-    frame = sweep.frame
-    figures = [
-        name for name in map(str, frame) if name not in (*sweep.axes, "replication", "status", "failure")
-    ]
+    frame, figures = sweep.frame, _figures(sweep)
     figure = find_figure(figures, y, sweep.folder)
     runs = frame[frame[figure].notna()].reset_index(drop=True)
     if runs.empty:
         raise _fault(sweep, f"no run has {figure}")
     return runs, figure, figure_label(figure, figures)
+
+
+def _figures(sweep: StoredSweep) -> list[str]:
+    """Return the columns that are figures."""
+    return [it for it in map(str, sweep.frame) if it not in (*sweep.axes, "replication", "status", "failure")]
 
 
 def _axis_path(sweep: StoredSweep, runs: pd.DataFrame, x: str | None) -> str:

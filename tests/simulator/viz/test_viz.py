@@ -51,7 +51,7 @@ ALONE = (
     "energy_bars",
 )
 """Kinds that one run is enough for."""
-SWEEP_KINDS = ("sweep_lines", "sweep_effects", "goodput")
+SWEEP_KINDS = ("sweep_lines", "sweep_effects", "goodput", "pareto")
 STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
 """Kinds that show a streaming service: see `test_streaming_viz`."""
 GRAPH_KINDS = ("answer_gantt", "speedup_by_category", "speedup_against_load", "quality_against_speed")
