@@ -126,7 +126,7 @@ def test_points_of_a_sweep(base: Path) -> None:
 def test_what_cannot_be_weighed_is_refused(compared: Path, base: Path) -> None:
     with pytest.raises(InputError, match=f"of {BUSY} neither higher nor lower values are better"):
         plot(compared, "pareto", None, x=BUSY)
-    with pytest.raises(InputError, match="unknown figure 'qeo.mean'; allowed: hetsim list metrics"):
+    with pytest.raises(InputError, match=r"unknown figure 'qeo\.mean'; allowed: hetsim list metrics"):
         plot(compared, "pareto", None, y="qeo.mean")
     with pytest.raises(InputError, match="less than two variants or points have both"):
         plot(next(it for it in compared.iterdir() if it.is_dir()), "pareto", None)
