@@ -52,6 +52,7 @@ MODULES: Final = (
     "simulator.serving.storage",
     "simulator.serving.work",
     "simulator.streaming.group.chunks",
+    "simulator.streaming.group.downlink",
     "simulator.streaming.group.energy",
     "simulator.streaming.group.flow",
     "simulator.streaming.group.phone_state",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from devices.catalogue import load_profile
 from devices.errors import Fault, InputError, SimulatorError
 from devices.profiles import StorageProfile
-from simulator.core import Environment, EventLog, Streams, Table
+from simulator.core import Channel, Environment, EventLog, Streams, Table
 from simulator.faults.injector import Injector
 from simulator.faults.periods import Faults
 from simulator.metrics.accounting import accounting_notes
@@ -249,7 +249,7 @@ def _build(
         first_port += replicas[name]
     for runtime in services.values():
         runtime.peers = services
-    world = _World(services, _streaming(env, scenario, streams, resolve), storage, [], [])
+    world = _World(services, _streaming(env, scenario, streams, resolve, links), storage, [], [])
     for index, (name, spec) in enumerate(workloads.items()):
         stream = requests[name]
         runtime = services[spec.service]
@@ -277,14 +277,21 @@ def _build(
 
 
 def _streaming(
-    env: Environment, scenario: Scenario, streams: Streams, resolve: Callable[[str], Path]
+    env: Environment,
+    scenario: Scenario,
+    streams: Streams,
+    resolve: Callable[[str], Path],
+    links: Mapping[str, tuple[Channel, Channel]],
 ) -> dict[str, StreamingRuntime]:
     if not scenario.streaming_services:
         return {}
-    from simulator.streaming.service import StreamingRuntime  # noqa: PLC0415 (only where a scenario streams)
+    from simulator.streaming.group import Shared  # noqa: PLC0415 (only where a scenario streams)
+    from simulator.streaming.service import StreamingRuntime  # noqa: PLC0415
 
+    shared = Shared(links)
     return {
-        name: StreamingRuntime(env, scenario, name, streams, resolve) for name in scenario.streaming_services
+        name: StreamingRuntime(env, scenario, name, streams, resolve, shared)
+        for name in scenario.streaming_services
     }
 
 

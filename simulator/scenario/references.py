@@ -96,11 +96,13 @@ def _device(data: Mapping[str, Any], path: Path_, device: Mapping[str, Any]) -> 
     yield from _entry(data, (*path, "link"), device.get("link"), "links")
     phone = device.get("phone")
     if isinstance(phone, dict):
-        yield from _phone((*path, "phone"), phone)
+        yield from _phone(data, (*path, "phone"), phone)
 
 
-def _phone(path: Path_, phone: Mapping[str, Any]) -> Iterator[Problem]:
+def _phone(data: Mapping[str, Any], path: Path_, phone: Mapping[str, Any]) -> Iterator[Problem]:
     wwan = phone.get("wwan")
+    if isinstance(wwan, dict):
+        yield from _entry(data, (*path, "wwan", "link"), wwan.get("link"), "links")
     like = wwan.get("like") if isinstance(wwan, dict) else None
     if isinstance(like, str) and like not in cellular_names():
         message = unknown_name("network", like, cellular_names(), "hetsim list networks")
@@ -174,13 +176,19 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
     used.update(
         tier for service in services for key in ("kv_tiers", "phones") for tier in _texts(service.get(key))
     )
-    links = {
-        device.get("link") for _, device in _entries(data, "devices") if isinstance(device.get("link"), str)
-    }
+    links = {name for _, device in _entries(data, "devices") for name in _links_of(device)}
     for section, known, by in (("devices", used, "service"), ("links", links, "device")):
         for name in _written(data, section):
             if name not in known:
                 yield Problem((section, name), f"no {by} uses it", key=True)
+
+
+def _links_of(device: Mapping[str, Any]) -> list[str]:
+    """Return the links that a device uses: one in front of it, and one that a phone downloads over."""
+    phone = device.get("phone")
+    wwan = phone.get("wwan") if isinstance(phone, dict) else None
+    named = device.get("link"), wwan.get("link") if isinstance(wwan, dict) else None
+    return [name for name in named if isinstance(name, str)]
 
 
 def check_files(data: Any, resolve: Callable[[str], Path]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from devices.document import Path_
 from devices.phones import PhoneProfile
 from simulator.scenario.references import Problem
 from simulator.scenario.spec import DeviceSpec
-from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
+from simulator.scenario.streaming_spec import LinkNetwork, PhoneSpec, StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
 from simulator.streaming.networks import is_network
 from simulator.streaming.sr_rates import combination_heights, sr_frames_per_s
@@ -55,8 +55,7 @@ def check_streaming(
         yield from _groups(path, service, devices)
     if service.buffer <= 0.0:
         yield Problem((*path, "buffer"), "is 0 s; allowed: above 0 s")
-    if service.upper_bound == "sr_only" and not service.super_resolution:
-        yield Problem((*path, "upper_bound"), "is sr_only, but super_resolution is empty; allowed: none, any")
+    yield from _bound(path, service, {name: spec for name, (spec, _) in phones.items()})
     videos = {
         key: workload
         for key, workload in workloads.items()
@@ -70,6 +69,16 @@ def check_streaming(
     if video is not None and service.startup_chunks * video.segment > service.buffer and video.path is None:
         message = f"{service.startup_chunks} chunks of {video.segment:g} s are more than the buffer holds"
         yield Problem((*path, "startup_chunks"), f"{message} ({service.buffer:g} s)")
+
+
+def _bound(path: Path_, service: StreamingService, phones: Mapping[str, PhoneSpec]) -> Iterator[Problem]:
+    """Check that an upper bound that is asked for can be computed."""
+    if service.upper_bound == "sr_only" and not service.super_resolution:
+        yield Problem((*path, "upper_bound"), "is sr_only, but super_resolution is empty; allowed: none, any")
+    links = [name for name, phone in phones.items() if isinstance(phone.wwan, LinkNetwork)]
+    if service.upper_bound != "none" and links:
+        message = f"{', '.join(links)} share a link, of which nobody knows beforehand what others leave"
+        yield Problem((*path, "upper_bound"), f"is {service.upper_bound}, but {message}; allowed: none")
 
 
 def _groups(path: Path_, service: StreamingService, devices: Mapping[str, DeviceSpec]) -> Iterator[Problem]:

@@ -62,7 +62,17 @@ class RecordedNetwork:
     """Kind of network."""
 
 
-Network = Annotated[SteadyNetwork | SyntheticNetwork | RecordedNetwork, Tagged("trace")]
+@dataclass(frozen=True, slots=True)
+class LinkNetwork:
+    """A link of the scenario, whose bandwidth each download shares with all other transfers on it."""
+
+    link: str
+    """Name of the link; its latency is that of a request."""
+    trace: Literal["link"] = "link"
+    """Kind of network."""
+
+
+Network = Annotated[SteadyNetwork | SyntheticNetwork | RecordedNetwork | LinkNetwork, Tagged("trace")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,8 @@ class _Schedule:
         self.programme = programme = LinearProgramme()
         video = group.video
         self._plain = group.plain if plain else ()
-        self._sources = [(phone, phone.wwan) for phone in group.phones if phone.wwan is not None]
+        self._sources = [(it, it.wwan) for it in group.phones if isinstance(it.wwan, NetworkTrace)]
+        """Scenarios with links that others use too are refused: what is left of them is not known beforehand."""
         self.plays = [programme.column(upper=startup_s)]
         """When each chunk begins to play."""
         self.plays += [programme.column() for _ in range(video.segments - 1)]

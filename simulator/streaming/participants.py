@@ -14,6 +14,7 @@ from devices.errors import Fault, InputError
 from devices.phones import PhoneProfile
 from simulator.scenario.spec import DeviceSpec, Scenario
 from simulator.scenario.streaming_spec import (
+    LinkNetwork,
     Network,
     PhoneSpec,
     RecordedNetwork,
@@ -21,7 +22,15 @@ from simulator.scenario.streaming_spec import (
     StreamingService,
     ThermalSpec,
 )
-from simulator.streaming.group import GroupPhone, PhonePower, Thermal, phone, phone_thermal, with_overhead
+from simulator.streaming.group import (
+    GroupPhone,
+    PhonePower,
+    SharedLink,
+    Thermal,
+    phone,
+    phone_thermal,
+    with_overhead,
+)
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.sr_rates import sr_frames_per_s
 from simulator.streaming.synthetic_trace import load_cellular, markov_trace
@@ -168,7 +177,11 @@ def _read(spec: RecordedNetwork, resolve: Callable[[str], Path]) -> tuple[Networ
     )
 
 
-def _network(spec: Network, rng: np.random.Generator, recorded: tuple[NetworkTrace, ...]) -> NetworkTrace:
+def _network(
+    spec: Network, rng: np.random.Generator, recorded: tuple[NetworkTrace, ...]
+) -> NetworkTrace | SharedLink:
+    if isinstance(spec, LinkNetwork):
+        return SharedLink(spec.link)
     if isinstance(spec, SteadyNetwork):
         return NetworkTrace("steady", (1.0,), (8.0 * spec.bandwidth,), (spec.latency,))
     if isinstance(spec, RecordedNetwork):

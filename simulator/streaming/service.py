@@ -16,8 +16,9 @@ from simulator.policies.collaboration.protocol import Collaboration, Combination
 from simulator.scenario.spec import Scenario
 from simulator.scenario.streaming_spec import StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
-from simulator.streaming.group import HOTSPOT, WIFI_DIRECT, Group, GroupResult, GroupRun, combination
+from simulator.streaming.group import HOTSPOT, WIFI_DIRECT, Group, GroupResult, GroupRun, Shared, combination
 from simulator.streaming.group_bound import upper_bound
+from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.participants import FRAMES_PER_S, Participants
 from simulator.streaming.sr_rates import combination_heights
 from simulator.streaming.vbr import vbr_video
@@ -121,6 +122,8 @@ class StreamingRuntime:
         The simulation's clock.
     scenario, name, streams, resolve
         As for `StreamedVideo`.
+    shared
+        Links of the scenario.
 
     Raises
     ------
@@ -135,8 +138,9 @@ class StreamingRuntime:
         name: str,
         streams: Streams,
         resolve: Callable[[str], Path],
+        shared: Shared,
     ) -> None:
-        self._env, self._name = env, name
+        self._env, self._name, self._shared = env, name, shared
         self._service = scenario.streaming_services[name]
         self._streamed = StreamedVideo(scenario, name, streams, resolve)
         self._running: dict[int, GroupRun] = {}
@@ -174,6 +178,7 @@ class StreamingRuntime:
             group,
             _collaboration(policies.collaboration),
             None if policies.abr is None else _collaboration(policies.abr),
+            self._shared,
             partial(self._ended, session, group),
         )
         self._running[session] = run
@@ -254,7 +259,7 @@ def _notes(group: Group, result: GroupResult) -> Iterator[str]:
     """Say what the figures alone would hide."""
     for phone in group.phones:
         trace = phone.wwan
-        if trace is None:
+        if not isinstance(trace, NetworkTrace):
             continue
         yield from trace.notes
         if trace.duration_s < result.end_s - result.start_s and len(trace.durations_s) > 1:

@@ -5,6 +5,7 @@ from simulator.streaming.group.energy import Component
 from simulator.streaming.group.group import Group
 from simulator.streaming.group.phones import GroupPhone, PhonePower
 from simulator.streaming.group.records import GroupResult, Happening, PhoneResult, jain
+from simulator.streaming.group.shared import Shared, SharedLink
 from simulator.streaming.group.simulate import GroupRun, simulate_group
 from simulator.streaming.group.thermal import Heat, Thermal
 from simulator.streaming.group.wlan import HOTSPOT, WIFI_DIRECT, WlanProfile
@@ -21,6 +22,8 @@ __all__ = [
     "Heat",
     "PhonePower",
     "PhoneResult",
+    "Shared",
+    "SharedLink",
     "Thermal",
     "WlanProfile",
     "combination",

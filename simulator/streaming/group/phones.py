@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from simulator.streaming.group.shared import SharedLink
 from simulator.streaming.group.thermal import Thermal
 from simulator.streaming.network_trace import NetworkTrace
 
@@ -48,8 +49,8 @@ class GroupPhone:
 
     name: str
     """Unique in its group."""
-    wwan: NetworkTrace | None
-    """Its own cellular network; None: it has none and lives on the others."""
+    wwan: NetworkTrace | SharedLink | None
+    """Its own cellular network, or the link that it shares; None: it has none and lives on the others."""
     sr_frames_per_s: Mapping[str, float]
     """SR rate of the cool phone by combination, such as ``180p-720p``; one that is missing it cannot do."""
     decode_s_per_s: float
@@ -83,7 +84,7 @@ class GroupPhone:
         """Return the phone with all times, its network's too, later by `start_s`."""
         return replace(
             self,
-            wwan=None if self.wwan is None else self.wwan.starting_at(-start_s),
+            wwan=self.wwan.starting_at(-start_s) if isinstance(self.wwan, NetworkTrace) else self.wwan,
             moves=tuple((start_s + at_s, x_m, y_m) for at_s, x_m, y_m in self.moves),
             joins_s=start_s + self.joins_s,
             leaves_s=start_s + self.leaves_s,

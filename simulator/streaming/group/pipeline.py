@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from simulator.core import Call, Environment, Transfer
 from simulator.streaming.group.chunks import Chunk, Send, Task
+from simulator.streaming.group.downlink import Downlink
 from simulator.streaming.group.energy import Component
 from simulator.streaming.group.phone_state import PhoneState
 from simulator.streaming.group.phones import GroupPhone
@@ -66,19 +67,27 @@ class Phone(PhoneState):
     ----------
     env, index, spec, group, wlan
         As for `PhoneState`.
+    downlink
+        Where its downloads come from; None: it has no WWAN.
     outcome
         Whom it reports to.
     """
 
     def __init__(
-        self, env: Environment, index: int, spec: GroupPhone, group: Group, wlan: Wlan, outcome: Outcome
+        self,
+        env: Environment,
+        index: int,
+        spec: GroupPhone,
+        group: Group,
+        wlan: Wlan,
+        downlink: Downlink | None,
+        outcome: Outcome,
     ) -> None:
         super().__init__(env, index, spec, group, wlan)
-        self._outcome = outcome
+        self._downlink, self._outcome = downlink, outcome
         self.gated = False
         """Whether a download waits for room in the buffers, and it takes a delivery to know when there will be."""
         self._gate: Call | None = None
-        self._first_byte_s = 0.0
         power = spec.power
         self._decode_w = power.decode_w / spec.decode_s_per_s
         self._codec_j = (power.decode_w + power.encode_w) * group.video.segment_s
@@ -124,12 +133,10 @@ class Phone(PhoneState):
                 self._gate = self.env.call_at(allowed_s, self.start_download)
             return
         chunk = server.current = server.queue.pop(0)
-        trace = self.spec.wwan
-        assert trace is not None
+        downlink = self._downlink
+        assert downlink is not None
         chunk.download_start_s = now_s
-        self._first_byte_s = trace.first_byte_s(now_s)
-        server.ends_s = trace.last_byte_s(self._first_byte_s, chunk.bits)
-        server.call = self.env.call_at(server.ends_s, self._downloaded)
+        server.call = downlink.begin(chunk.bits, self._downloaded)
         self.meter.cellular_on(now_s)
         self._outcome.downloading(chunk, self)
 
@@ -137,9 +144,10 @@ class Phone(PhoneState):
         server, now_s = self.download, self.env._now
         chunk, server.current = server.current, None
         assert chunk is not None
+        assert self._downlink is not None
         chunk.download_end_s = now_s
         self.meter.cellular_off(now_s, chunk.bits / 8.0)
-        start_s, first_s = chunk.download_start_s, self._first_byte_s
+        start_s, first_s = chunk.download_start_s, self._downlink.first_byte_s
         self._wwan_bps.add(chunk.bits / (now_s - first_s))
         self._latency_s.add(first_s - start_s)
         iteration, index = chunk.iteration, self.index
@@ -278,11 +286,9 @@ class Phone(PhoneState):
         """Give up the download of a chunk."""
         now_s = self.env._now
         if self.download.current is chunk:
+            assert self._downlink is not None
             self.download.stop()
-            arrived_bytes = 0.0
-            if now_s > self._first_byte_s and self.spec.wwan is not None:
-                arrived_bytes = self.spec.wwan.bandwidth.integral(self._first_byte_s, now_s)
-            self.meter.cellular_off(now_s, arrived_bytes)
+            self.meter.cellular_off(now_s, self._downlink.arrived_bytes())
         elif chunk in self.download.queue:
             self.download.queue.remove(chunk)
 

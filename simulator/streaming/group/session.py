@@ -15,14 +15,17 @@ from simulator.policies.collaboration.protocol import (
 )
 from simulator.streaming.group.chunks import Chunk, Iteration
 from simulator.streaming.group.decisions import checked_assignments, checked_decision
+from simulator.streaming.group.downlink import Downlink, LinkDownloads, OwnNetwork
 from simulator.streaming.group.flow import Flow
 from simulator.streaming.group.group import Group
 from simulator.streaming.group.pipeline import Phone
 from simulator.streaming.group.presence import Presence
 from simulator.streaming.group.records import Records
+from simulator.streaming.group.shared import Shared, SharedLink
 from simulator.streaming.group.ticks import Ticks
 from simulator.streaming.group.viewer import Viewer
 from simulator.streaming.group.wlan import Wlan
+from simulator.streaming.network_trace import NetworkTrace
 
 _SLACK_S = 1e-9
 """A buffer that has room but for rounding has room."""
@@ -37,6 +40,8 @@ class Session:
         The clock, which others may use too.
     group
         Phones and video, with times of that clock (`Group.starting_at`).
+    shared
+        What is there besides.
     abr, scheduler
         The two halves of the policy, new for this session.
     records
@@ -49,6 +54,7 @@ class Session:
         self,
         env: Environment,
         group: Group,
+        shared: Shared,
         abr: GroupAbr,
         scheduler: ChunkScheduler,
         records: Records,
@@ -73,7 +79,8 @@ class Session:
             self._on_present_changed,
         )
         self.phones: list[Phone] = [
-            Phone(env, index, spec, group, self.wlan, self._flow) for index, spec in enumerate(group.phones)
+            Phone(env, index, spec, group, self.wlan, _downlink(env, spec.wwan, shared), self._flow)
+            for index, spec in enumerate(group.phones)
         ]
         for phone in self.phones:
             phone.peers = self.phones
@@ -355,6 +362,12 @@ class Session:
         for phone in self.phones:
             phone.stop()
         self._on_end(self)
+
+
+def _downlink(env: Environment, wwan: NetworkTrace | SharedLink | None, shared: Shared) -> Downlink | None:
+    if isinstance(wwan, SharedLink):
+        return LinkDownloads(shared.links[wwan.name][0])
+    return None if wwan is None else OwnNetwork(env, wwan)
 
 
 def _rates(amounts: Sequence[float], times_s: Sequence[float]) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from simulator.streaming.group.group import Group
 from simulator.streaming.group.pipeline import Phone
 from simulator.streaming.group.records import GroupResult, PhoneResult, Records
 from simulator.streaming.group.session import Session
+from simulator.streaming.group.shared import Shared
 
 
 class GroupRun:
@@ -28,6 +29,8 @@ class GroupRun:
         Whose scheduling half is used, and whose ABR half where `abr` is None.
     abr
         Whose ABR half is used instead.
+    shared
+        What is there besides the group.
     on_end
         Called with what it has left behind, at the time of its end.
     """
@@ -38,6 +41,7 @@ class GroupRun:
         group: Group,
         policy: Collaboration,
         abr: AbrHalf | None,
+        shared: Shared,
         on_end: Callable[[GroupResult], None],
     ) -> None:
         self._group, self._on_end = group, on_end
@@ -46,7 +50,7 @@ class GroupRun:
         groups = [shifted] if policy.together else _each_alone(shifted)
         self._results: dict[str, PhoneResult] = {}
         self._sessions = [
-            Session(env, it, half.abr(), policy.scheduler(), Records(), self._ended) for it in groups
+            Session(env, it, shared, half.abr(), policy.scheduler(), Records(), self._ended) for it in groups
         ]
         self._open = len(groups)
 
@@ -109,7 +113,7 @@ def simulate_group(group: Group, policy: Collaboration, abr: AbrHalf | None = No
     """
     env = Environment()
     results: list[GroupResult] = []
-    GroupRun(env, group, policy, abr, results.append).begin()
+    GroupRun(env, group, policy, abr, Shared(), results.append).begin()
     env.run()
     return results[0]
 

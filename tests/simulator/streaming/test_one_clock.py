@@ -14,7 +14,7 @@ from simulator.core import Environment, Streams
 from simulator.policies.collaboration.oasis import Oasis
 from simulator.scenario import load_text
 from simulator.scenario.load import Resolver
-from simulator.streaming.group import Group, GroupResult, GroupRun, simulate_group
+from simulator.streaming.group import Group, GroupResult, GroupRun, Shared, simulate_group
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.service import StreamedVideo
 from simulator.world import RunResult, simulate
@@ -165,7 +165,7 @@ def test_what_was_planned_for_a_session_that_is_over_keeps_no_clock_alive() -> N
     assert result.simulated_s < 200.0
     env = Environment()
     done: list[GroupResult] = []
-    GroupRun(env, _group(), Oasis(), None, done.append).begin()
+    GroupRun(env, _group(), Oasis(), None, Shared(), done.append).begin()
     env.run()
     assert env.peek() == inf and env.now == done[0].end_s
 
