@@ -72,7 +72,7 @@ class RunResult:
     """Per LLM service: one row per phase in which KV of a prompt was computed or loaded
     (`simulator.serving.pointers.POINTERS`); kept where `intervals` are."""
     faults: Table | None = None
-    """One row per occurrence of a fault (`simulator.faults.injector.FAULTS`); None where the scenario has none."""
+    """One row per occurrence of a fault (`simulator.faults.records.FAULTS`); None where the scenario has none."""
 
     def summary(self) -> dict[str, object]:
         """Return the summary of the run as plain data: a pure function of scenario, seed and version."""
@@ -120,16 +120,21 @@ def simulate(
         feed.start()
     for runtime in world.streaming.values():
         runtime.start()
-    injector = Injector(env, scenario, faults, world.services, world.storage) if scenario.faults else None
-    if injector is None:
-        env.run(until=scenario.horizon)
-    else:
+    injector = None
+    if scenario.faults:
+        last_s = max((feed.last_known_s for feed in world.feeds), default=0.0)
+        busy_until_s = last_s if scenario.horizon is None else min(last_s, scenario.horizon)
+        injector = Injector(env, scenario, faults, world.services, world.storage, busy_until_s)
         injector.run(scenario.horizon)
         injector.close()
+    else:
+        env.run(until=scenario.horizon)
     for service in world.services.values():
         service.stop()
     for runtime in world.streaming.values():
         runtime.stop()
+        if injector is not None:
+            injector.records.extend(runtime.faults)
     for name, service in world.services.items():
         unfinished = service.close()
         if unfinished and scenario.horizon is None:

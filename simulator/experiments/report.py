@@ -103,10 +103,29 @@ def _service(
         figure_tables(labels, latency, corner),
         figure_tables(labels, throughput, corner),
     ]
+    if _known(rows, "faults.gpu.failures"):
+        parts.append(figure_tables(labels, _faults(prefix, column), corner))
     if _known(rows, f"{prefix}decoding.generations"):
         parts.append(figure_tables(labels, _decoding(prefix, column), corner))
         parts.append(f"Quality is a {WHAT}.\n")
     return "\n".join(parts)
+
+
+def _faults(prefix: str, column: Callable[..., Figures], *, llm: bool = True) -> list[Group]:
+    """Return the columns that tell what faults have done to a service."""
+    figures = f"{prefix}faults."
+    groups = [
+        Group(
+            "replicas" if llm else "phones",
+            [column(it, f"{figures}{it}") for it in ("failures", "slowdowns")],
+        ),
+        Group("down", [column("time", f"{figures}downtime_s", "s")]),
+        Group("available", [column("share", f"{figures}availability", "share")]),
+    ]
+    if llm:
+        requests = [column("retried", f"{figures}retries"), column("failed", f"{prefix}requests.failed")]
+        groups += [Group("requests", requests), Group("KV lost", [column("tokens", f"{figures}lost_tokens")])]
+    return groups
 
 
 def _decoding(prefix: str, column: Callable[..., Figures]) -> list[Group]:
@@ -169,12 +188,14 @@ def _streaming(
         Group("fairness", [column("Jain", f"{prefix}energy_fairness")]),
         Group("battery left", [column("least", f"{prefix}battery_share.least", "share")]),
     ]
+    struck = _faults(prefix, column, llm=False) if _known(rows, "faults.phone.failures") else []
     corner = _corner(comparison)
     return "\n".join(
         (
             f"Service {service}: {_who(service, shown)}",
             figure_tables(labels, quality, corner),
             figure_tables(labels, spent, corner),
+            *([figure_tables(labels, struck, corner)] if struck else []),
         )
     )
 
@@ -243,6 +264,11 @@ def _devices(labels: Sequence[str], rows: Sequence[Row], corner: str, comparison
         )
         if storage
     ]
+    for kind in ("storage", "link"):  # those of GPUs and phones are told with their services
+        if _known(rows, f"faults.{kind}.outages"):
+            events = ("failures", "outages", "slowdowns") if kind == "storage" else ("outages", "slowdowns")
+            groups.append(Group(f"{kind} faults", [column(it, f"faults.{kind}.{it}") for it in events]))
+            groups.append(Group(f"{kind} down", [column("time", f"faults.{kind}.downtime_s", "s")]))
     energy = [column("total", "energy_j.total", "J")]
     if len(devices) > 1:
         energy += [column(name, f"energy_j.devices.{name}", "J") for name in devices]

@@ -66,7 +66,7 @@ from simulator.experiments.run_tables import (
     table_rows,
     write_tables,
 )
-from simulator.faults.injector import FAULTS
+from simulator.faults.records import FAULTS
 from simulator.metrics.summary import summarize
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
@@ -245,7 +245,7 @@ class StoredRun:
 
     @cached_property
     def faults(self) -> pandas.DataFrame:
-        """One row per occurrence of a fault (see `simulator.faults.injector.FAULTS`)."""
+        """One row per occurrence of a fault (see `simulator.faults.records.FAULTS`)."""
         return self._frame(FAULT_ROWS)
 
     @cached_property

@@ -6,28 +6,14 @@ from collections.abc import Mapping
 from heapq import merge
 from itertools import groupby
 from math import inf, prod
-from typing import Final
 
 from simulator.core import Environment, Table
-from simulator.faults.periods import Change, Faults
+from simulator.faults.periods import MOST_FAULTS, Change, Faults, too_many
+from simulator.faults.records import FAULTS
 from simulator.scenario.spec import Scenario
 from simulator.serving.replica import Replica
 from simulator.serving.service import ServiceRuntime
 from simulator.serving.storage import StorageDevice
-
-FAULTS: Final = {
-    "fault": "text",
-    "kind": "text",
-    "target": "text",
-    "unit": "i",
-    "service": "text",
-    "start_s": "d",
-    "end_s": "d",
-    "lost_tokens": "q",
-}
-"""Columns of the table of faults, one row per occurrence, in the order of their ends. ``target`` is the device or link;
-``service`` that of the replica which a GPU fault has struck, else empty; ``end_s`` the end of the simulation where the
-fault was not over; ``lost_tokens`` the tokens of KV that requests under way had in the memory of a failed GPU."""
 
 
 class _Gpus:
@@ -66,6 +52,13 @@ class Injector:
         What is simulated, and its faults.
     services, storage
         By name.
+    busy_until_s
+        Time until which there will surely be something to do: that of the last arrival that is known.
+
+    Raises
+    ------
+    InputError
+        Where faults are so frequent that there would be more than `MOST_FAULTS` of one by then.
     """
 
     def __init__(
@@ -75,6 +68,7 @@ class Injector:
         faults: Faults,
         services: Mapping[str, ServiceRuntime],
         storage: Mapping[str, StorageDevice],
+        busy_until_s: float = 0.0,
     ) -> None:
         self._env = env
         self._faults = faults
@@ -88,11 +82,14 @@ class Injector:
             units += [_Gpus(services[name], replica) for replica in services[name].replicas]
         self._broken = dict.fromkeys(storage, 0)  # failures of a storage device that are not over
         self._present: dict[tuple[str, int], tuple[Change, int]] = {}  # what is not over, and the tokens lost
+        self._number = dict.fromkeys(faults.specs, 0)  # how often each fault has come, all units together
         streams = []
         for name, spec in faults.specs.items():
             count = len(self._gpus.get(spec.device or "", ())) or 1
             units_struck = range(count) if spec.unit is None else (spec.unit,)
             if spec.link is not None or spec.device in self._gpus or spec.device in storage:
+                if faults.expected(name, busy_until_s) * len(units_struck) > MOST_FAULTS:
+                    raise too_many(name, busy_until_s)
                 streams += [faults.changes(name, unit) for unit in units_struck]
         self._changes = merge(*streams, key=lambda change: change.time_s)
 
@@ -129,6 +126,9 @@ class Injector:
         env, spec = self._env, self._faults.specs[change.fault]
         device = spec.device or ""
         self._log("fault", change)
+        self._number[change.fault] += 1
+        if self._number[change.fault] > MOST_FAULTS:
+            raise too_many(change.fault, env.now)
         lost_tokens = 0
         if device in self._gpus:
             unit = self._gpus[device][change.unit]
@@ -172,10 +172,20 @@ class Injector:
 
     def _record(self, change: Change, end_s: float, lost_tokens: int) -> None:
         spec = self._faults.specs[change.fault]
-        service = self._gpus[spec.device][change.unit].service.name if spec.device in self._gpus else ""
-        target = spec.device or spec.link or ""
+        target, service = spec.device or spec.link or "", ""
+        if target in self._gpus:
+            service = self._gpus[target][change.unit].service.name
         self.records.append(
-            change.fault, spec.kind, target, change.unit, service, change.time_s, end_s, lost_tokens
+            change.fault,
+            spec.kind,
+            target,
+            "gpu" if service else "link" if spec.link is not None else "storage",
+            change.unit,
+            service,
+            -1,
+            change.time_s,
+            end_s,
+            lost_tokens,
         )
 
     def _log(self, kind: str, change: Change) -> None:

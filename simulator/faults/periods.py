@@ -7,8 +7,23 @@ from heapq import merge
 from math import inf, prod
 from typing import NamedTuple
 
+from devices.errors import Fault, InputError
 from simulator.core import Streams
 from simulator.scenario.fault_spec import FaultSpec
+
+MOST_FAULTS = 1_000_000
+"""How often one fault may come in a run, all units together: each time costs tens of microseconds and a row."""
+
+
+def too_many(name: str, time_s: float) -> InputError:
+    """Return the error that a fault comes more often than `MOST_FAULTS` by `time_s`."""
+    return InputError(
+        Fault(
+            f"comes more than {MOST_FAULTS:,} times within {time_s:g} s of simulated time; allowed: a longer mtbf or "
+            "mttr, or a shorter run",
+            f"faults.{name}.mtbf",
+        )
+    )
 
 
 class Period(NamedTuple):
@@ -56,6 +71,11 @@ class Faults:
         """Yield the periods of a fault in order, for one unit; without end where they come at random.
 
         `occasion` tells clocks of their own apart, such as ``/3`` for a session.
+
+        Raises
+        ------
+        InputError
+            Once there were `MOST_FAULTS` of them.
         """
         spec = self.specs[name]
         if spec.at is not None:
@@ -65,10 +85,16 @@ class Faults:
         assert spec.mttr is not None
         rng = self._streams.stream(f"faults/{name}/{unit}{occasion}")
         end_s = 0.0
-        while True:
+        for _ in range(MOST_FAULTS):
             start_s = end_s + rng.exponential(spec.mtbf)
             end_s = start_s + rng.exponential(spec.mttr)
             yield Period(start_s, end_s)
+        raise too_many(name, end_s)
+
+    def expected(self, name: str, until_s: float) -> float:
+        """Return how often a fault that comes at random comes to one unit until then, on average; 0 for others."""
+        spec = self.specs[name]
+        return 0.0 if spec.mtbf is None or spec.mttr is None else until_s / (spec.mtbf + spec.mttr)
 
     def changes(self, name: str, unit: int) -> Iterator[Change]:
         """Yield the beginnings and ends of a fault in order, for one unit."""

@@ -18,6 +18,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "KV cache": ("cache",),
     "Decoding": ("decoding",),
     "Phones": ("energy_per_phone_j", "energy_fairness", "battery_share"),
+    "Faults": ("faults",),
     "Own metrics": ("custom",),
     "Devices": ("storage", "energy_j", "simulated_s"),
 }  # fmt: skip

@@ -49,7 +49,8 @@ METRICS = (
     ("cache.loaded_tokens.TIER", "", NEITHER, "prompt tokens whose KV was loaded from a tier"),
     ("cache.computed_tokens", "", NEITHER, "prompt tokens that were computed"),
     ("cache.preemptions", "", LOWER, "times that a request lost its KV blocks and had to start over"),
-    ("faults.failures", "", LOWER, "failures of a service's replicas, in a scenario with faults"),
+    ("faults.failures", "", LOWER, "failures of a service's replicas or phones, in a scenario with faults"),
+    ("faults.slowdowns", "", LOWER, "slow-downs of a service's replicas or phones"),
     ("faults.retries", "", LOWER, "times that requests which were lost with a GPU were tried again"),
     (
         "faults.lost_tokens",
@@ -57,7 +58,12 @@ METRICS = (
         LOWER,
         "tokens of KV that requests under way had in the memory of failed GPUs",
     ),
-    ("faults.downtime_s", "s", LOWER, "time for which replicas were down, summed over them"),
+    ("faults.downtime_s", "s", LOWER, "time for which replicas or phones were down, summed over them"),
+    ("faults.availability", "", HIGHER, "share of their time in which replicas or phones were not down"),
+    ("faults.KIND.failures", "", LOWER, "failures of gpu (replicas), storage, link or phone, of all units"),
+    ("faults.KIND.outages", "", LOWER, "times that they moved nothing for a while"),
+    ("faults.KIND.slowdowns", "", LOWER, "times that a share of their speed was left for a while"),
+    ("faults.KIND.downtime_s", "s", LOWER, "time for which they were failed or out, summed over them"),
     ("decoding.generations", "", NEITHER, "sequences that an answer with a dependency graph was decoded in"),
     ("decoding.plan_tokens", "", LOWER, "tokens decoded for planning, per answer"),
     ("decoding.decoded_tokens", "", LOWER, "tokens decoded in all, per answer"),
@@ -126,6 +132,7 @@ METRICS = (
     ),
     ("qoe.figures.NAME", "", HIGHER, "mean per chunk by another definition (hetsim list qoe)"),
     ("qoe.upper_bound", "", NEITHER, "what no policy can exceed, where the scenario asks for it"),
+    ("viewers.never_started", "", LOWER, "viewers that saw nothing: their figures of viewing are left out"),
     ("rebuffer_s", "s", LOWER, "time for which playback stood still after it had begun"),
     ("rebuffer_events", "", LOWER, "how often playback stood still after it had begun"),
     ("startup_s", "s", LOWER, "from the first request, or from joining, to the first picture"),
@@ -158,7 +165,7 @@ _NAMES_FOLLOW = ("storage", "devices", "hit_rate", "loaded_tokens")
 
 _UNITS = (
     ("_per_s", "1/s"), ("_g", "g"), ("_bytes", "B"), ("_kbps", "kbit/s"), ("_j", "J"), ("_s", "s"), ("_share", "share"),
-    ("hit_rate", "share"), ("visible_dependencies", "share"),
+    ("hit_rate", "share"), ("visible_dependencies", "share"), ("availability", "share"),
 )  # fmt: skip
 
 _WORDS = {
@@ -233,7 +240,9 @@ def _better_and_definition(inner: str) -> tuple[str, str]:
     """Return what stands with the longest name that the path begins with."""
     best, found = 0, (NEITHER, "")
     for name, _, better, definition in METRICS:
-        pattern = re.escape(name).replace("TIER", r"[^.]+").replace("NAME", r"[^.]+")
+        pattern = (
+            re.escape(name).replace("TIER", r"[^.]+").replace("NAME", r"[^.]+").replace("KIND", r"[^.]+")
+        )
         match = re.match(rf"{pattern}(?=\.|$)", inner)
         if match and match.end() > best:
             best, found = match.end(), (better, definition)

@@ -20,8 +20,9 @@ Hit rate of a tier
 Busy share
     GPU time in engine steps over GPU time in all.
 
-In a scenario with faults also (``faults``, see `simulator.metrics.faults`) failures of replicas, retries of requests
-that were lost with one, tokens of KV that those held, and the time for which replicas were down.
+In a scenario with faults also (``faults``, see `simulator.metrics.faults`) failures, outages, slow-downs and down time
+by kind of what they befall; for each service failures, slow-downs, down time and availability of replicas or phones;
+of LLM services retries of requests that were lost with a replica, and the tokens of KV that those held.
 
 Of an LLM service whose questions have dependency graphs, in means over those that were answered (``decoding``):
 
@@ -70,13 +71,15 @@ from simulator.core import Table
 from simulator.metrics.accounting import summarize_accounting
 from simulator.metrics.decoding import summarize_decoding
 from simulator.metrics.distribution import distribution
-from simulator.metrics.faults import summarize_faults
+from simulator.metrics.faults import lost_work, service_faults, summarize_faults
 from simulator.metrics.registry import custom_figures
 from simulator.metrics.steady_state import steady_state
 from simulator.metrics.text_qoe import qoe_of_requests
 from simulator.metrics.viewers import summarize_viewers
+from simulator.scenario.fault_relations import TARGET_KINDS, target_kind
 from simulator.scenario.spec import LlmService
 from simulator.scenario.streaming_spec import StreamingService
+from simulator.serving.build import replica_count
 
 if TYPE_CHECKING:
     from simulator.world import RunResult
@@ -118,7 +121,11 @@ def summarize(result: RunResult) -> dict[str, Any]:
     services: dict[str, Any] = {}
     for name, service in scenario.services.items():
         if isinstance(service, StreamingService):
-            services[name] = {"kind": service.kind, **summarize_viewers(result.viewers[name])}
+            viewers = result.viewers[name]
+            services[name] = {"kind": service.kind, **summarize_viewers(viewers)}
+            if result.faults is not None:
+                phones_s = float((viewers.column("session_end_s") - viewers.column("session_start_s")).sum())
+                services[name]["faults"] = service_faults(result.faults, name, phones_s)
             continue
         services[name] = {
             "kind": service.kind,
@@ -126,7 +133,11 @@ def summarize(result: RunResult) -> dict[str, Any]:
             "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
         }
         if result.faults is not None:
-            services[name]["faults"] = summarize_faults(result.faults, result.requests[name], name)
+            replicas = replica_count(service, scenario.devices[service.gpus])
+            services[name]["faults"] = {
+                **service_faults(result.faults, name, replicas * result.simulated_s),
+                **lost_work(result.faults, result.requests[name], name),
+            }
     for name, table in (result.requests | result.viewers).items():
         services[name] |= custom_figures(services[name]["kind"], table)
     return {
@@ -143,6 +154,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
             for name, totals in result.devices.items()
             if any(name in service.kv_tiers for service in scenario.llm_services.values())
         },
+        **_faults(result),
         "energy_j": {
             "total": sum(totals.energy_j for totals in result.devices.values()),
             "devices": {name: totals.energy_j for name, totals in result.devices.items()},
@@ -209,6 +221,15 @@ def _qoe(values: NDArray[np.float64]) -> dict[str, float | None]:
     """Return a distribution with its lower tail, which is the side that hurts."""
     known = values[~np.isnan(values)]
     return {**distribution(known), "p10": float(np.quantile(known, 0.1)) if len(known) else None}
+
+
+def _faults(result: RunResult) -> dict[str, Any]:
+    """Return the figures of faults by kind of what the scenario lets fail; nothing where it has no faults."""
+    if result.faults is None:
+        return {}
+    struck = {target_kind(fault, result.scenario.devices) for fault in result.scenario.faults.values()}
+    kinds = [kind for kind in TARGET_KINDS if kind in struck]
+    return {"faults": {kind: summarize_faults(result.faults, kind) for kind in kinds}}
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -32,6 +32,7 @@ def summarize_viewers(viewers: Table) -> dict[str, Any]:
         },
         "viewers": {
             "watched": len(qualities),
+            "never_started": int((viewers.column("played") == 0).sum()),
             "complete": int(viewers.column("complete").sum()),
             "gone": int((viewers.column("alive") == 0).sum()),
         },

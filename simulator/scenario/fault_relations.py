@@ -20,7 +20,7 @@ SHORTEST_MTBF_S = {"gpu": 1e-3, "storage": 1e-3, "link": 1e-3, "phone": 1.0}
 LEAST_FACTOR = 1e-6
 """Least share of its speed that a slowdown leaves: what is slower has failed."""
 
-_KINDS = {
+TARGET_KINDS = {
     "gpu": ("failure", "slowdown"),
     "storage": ("failure", "outage", "slowdown"),
     "phone": ("failure", "slowdown"),
@@ -49,13 +49,13 @@ def check_fault(
             yield Problem((*path, "factor"), f"is {fault.factor:g}; allowed: {LEAST_FACTOR:g} to below 1")
     elif fault.factor is not None:
         yield Problem((*path, "factor"), f"does not apply to kind {fault.kind!r}", key=True)
-    target = "link" if fault.link is not None else _target(devices.get(str(fault.device)))
+    target = target_kind(fault, devices)
     if target is None:
         return  # said elsewhere
-    if fault.kind not in _KINDS[target]:
+    if fault.kind not in TARGET_KINDS[target]:
         yield Problem(
             (*path, "kind"),
-            f"{fault.kind!r} does not befall a {target}; allowed: {', '.join(_KINDS[target])}",
+            f"{fault.kind!r} does not befall a {target}; allowed: {', '.join(TARGET_KINDS[target])}",
         )
     shortest_s = SHORTEST_MTBF_S[target]
     if fault.mtbf is not None and fault.mtbf < shortest_s:
@@ -84,13 +84,16 @@ def _times(path: Path_, fault: FaultSpec) -> Iterator[Problem]:
         yield Problem((*path, "duration"), "is missing: what has begun would wait for ever", key=True)
 
 
-def _target(device: DeviceSpec | None) -> str | None:
-    """Return the kind of a device that can fail; None where it is not known."""
+def target_kind(fault: FaultSpec, devices: Mapping[str, DeviceSpec]) -> str | None:
+    """Return what a fault befalls, of `TARGET_KINDS`; None where that is not known."""
+    if fault.link is not None:
+        return "link"
+    device = devices.get(str(fault.device))
     if device is None or device.profile not in profile_names():
         return None
     kinds = {cls: kind for kind, cls in PROFILE_KINDS.items()}
     kind = kinds[type(load_profile(device.profile))]
-    return kind if kind in _KINDS else None
+    return kind if kind in TARGET_KINDS else None
 
 
 def _unit(

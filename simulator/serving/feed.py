@@ -52,6 +52,11 @@ class Feed:
                 if first >= 0:
                     self._followers.setdefault(first, []).append(follower)
 
+    @property
+    def last_known_s(self) -> float:
+        """Time of the last arrival that is known beforehand; 0 where none is."""
+        return max((time_s for time_s in self._arrivals if not isnan(time_s)), default=0.0)
+
     def _has_nan(self) -> bool:
         return self._requests.after is not None or self._requests.concurrency is not None
 

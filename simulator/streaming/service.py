@@ -11,7 +11,8 @@ from pathlib import Path
 from devices.errors import Fault, InputError
 from simulator.core import Environment, Streams, Table
 from simulator.faults.periods import Faults
-from simulator.faults.phones import with_faults
+from simulator.faults.phones import record_faults, with_faults
+from simulator.faults.records import FAULTS
 from simulator.policies.collaboration.protocol import Collaboration, Combination
 from simulator.scenario.spec import Scenario
 from simulator.scenario.streaming_spec import StreamingService
@@ -103,9 +104,11 @@ class StreamedVideo:
             frames_per_s=FRAMES_PER_S,
             limit_s=self._limit_s,
         )
-        if not self._faults.specs:
-            return group
-        return with_faults(group, self._faults, self._participants.unit_of, turn)
+        return with_faults(group, *self.faults_of(session)) if self._faults.specs else group
+
+    def faults_of(self, session: int) -> tuple[Faults, Mapping[str, tuple[str, int]], int]:
+        """Return the scenario's faults, device and number of each phone, and the session's number in its group."""
+        return self._faults, self._participants.unit_of, session // self.groups
 
 
 def first_group(scenario: Scenario, name: str, streams: Streams, resolve: Callable[[str], Path]) -> Group:
@@ -147,6 +150,8 @@ class StreamingRuntime:
         self._notes: dict[str, None] = {}
         self.viewers = Table(VIEWER_COLUMNS)
         """One row per session and phone, in the order of the sessions' ends."""
+        self.faults = Table(FAULTS)
+        """One row per occurrence of a fault of a phone, by session in the order of their ends."""
         self.sessions: dict[int, GroupResult] = {}
         """By number of the session: chunks, viewing, phones over time and the log."""
 
@@ -204,6 +209,7 @@ class StreamingRuntime:
             bound_is_over_sr=measure == "sr_only",
         )
         self.sessions[session] = result
+        record_faults(self.faults, self._name, session, result, *streamed.faults_of(session))
         for note in _notes(group, result):
             self._note(note)
         if session + streamed.groups < streamed.sessions:

@@ -21,11 +21,11 @@ VIEWER_COLUMNS = {
     "complete": "B",
     "startup_s": "d",
     "rebuffer_s": "d",
-    "rebuffer_events": "i",
+    "rebuffer_events": "d",
     "played": "i",
     "bitrate_bps": "d",
     "effective_bps": "d",
-    "switches": "i",
+    "switches": "d",
     "sr_share": "d",
     "end_s": "d",
     **{f"qoe_{name}": "d" for name in FIGURES},
@@ -104,8 +104,7 @@ def add_viewers(
         whole = complete and not phone.first_chunk
         energies = [phone.energy_j[component.name.lower()] for component in Component]
         figures = dict.fromkeys(FIGURES, nan)
-        bitrate = effective = share = nan
-        switches = 0
+        bitrate = effective = share = stalled_s = stalls = switches = nan
         if rows:
             level, quality_bps = levels[rows], qualities_bps[rows]
             nominal_bps = ladder_bps[level]
@@ -123,7 +122,8 @@ def add_viewers(
             bitrate, effective = float(nominal_bps.mean()), float(quality_bps.mean())
             share = float((quality_bps != nominal_bps).mean())
             whole = whole and (share == 1.0 or not bound_is_over_sr)
-            switches = int(np.count_nonzero(np.diff(quality_bps)))
+            switches = float(np.count_nonzero(np.diff(quality_bps)))
+            stalled_s, stalls = phone.stall_s, float(np.count_nonzero(stalls_s[seen] > 0.0))
         table.append(
             session,
             name,
@@ -131,8 +131,8 @@ def add_viewers(
             int(phone.alive),
             int(complete),
             nan if phone.startup_s is None else phone.startup_s,
-            phone.stall_s,
-            int(np.count_nonzero(stalls_s[seen] > 0.0)),
+            stalled_s,
+            stalls,
             phone.played,
             bitrate,
             effective,

@@ -70,7 +70,14 @@ def test_a_failure_costs_exactly_what_is_computed_again(lab, keep_generated):
     assert row["retries"] == 1
     figures = result.summary()["services"]["chat"]["faults"]
     # the newest token has no KV yet
-    assert figures == {"failures": 1, "retries": 1, "lost_tokens": prompt + done - 1, "downtime_s": 0.0}
+    assert figures == {
+        "failures": 1,
+        "slowdowns": 0,
+        "downtime_s": 0.0,
+        "availability": 1.0,
+        "retries": 1,
+        "lost_tokens": prompt + done - 1,
+    }
 
 
 def test_a_repair_takes_its_time_and_a_failed_gpu_draws_nothing(lab):

@@ -13,25 +13,33 @@ from simulator.policies.recovery.fail import Fail
 from simulator.policies.recovery.reroute import Reroute
 from simulator.policies.recovery.retry import Retry
 from simulator.scenario.fault_spec import FaultSpec
-from simulator.scenario.spec import Scenario
+from simulator.scenario.spec import LinkSpec, Scenario
 from simulator.serving.replica import Replica
 from simulator.serving.service import COMPLETED, FAILED, UNFINISHED
 
+EVENTS = ("failures", "outages", "slowdowns")
+
 
 def random_faults(rng: random.Random, scenario: Scenario) -> dict[str, FaultSpec]:
-    """Up to four faults of the GPUs and the tiers of a scenario, in the seconds in which it is busy."""
+    """Up to four faults of GPUs, tiers and links of a scenario, in the seconds in which it is busy."""
     faults = {}
     for number in range(rng.randint(1, 4)):
-        device = rng.choice(list(scenario.devices))
-        kinds = ("failure", "slowdown") if device == "gpu" else ("failure", "outage", "slowdown")
+        device = rng.choice([*scenario.devices, *scenario.links])
+        where: dict[str, Any] = {"device": device}
+        kinds = ["failure", "outage", "slowdown"]
+        if device in scenario.links:
+            where = {"link": device}
+            kinds.remove("failure")
+        elif device.startswith("gpu"):
+            where["unit"] = rng.choice([None, 0])
+            kinds.remove("outage")
         kind: Any = rng.choice(kinds)
-        unit = rng.choice([None, 0]) if device == "gpu" else None
-        factor = rng.choice([0.1, 0.5, 0.9]) if kind == "slowdown" else None
+        where["factor"] = rng.choice([0.1, 0.5, 0.9]) if kind == "slowdown" else None
         if rng.random() < 0.5:
-            fault = FaultSpec(kind, device, unit=unit, factor=factor, mtbf=rng.choice([0.2, 1, 5]), mttr=0.3)
+            fault = FaultSpec(kind, mtbf=rng.choice([0.2, 1, 5]), mttr=0.3, **where)
         else:
             lasts = rng.choice([0.0, 0.1, 2.0] + ([] if kind == "outage" else [None]))
-            fault = FaultSpec(kind, device, unit=unit, factor=factor, at=3 * rng.random(), duration=lasts)
+            fault = FaultSpec(kind, at=3 * rng.random(), duration=lasts, **where)
         faults[f"fault{number}"] = fault
     return faults
 
@@ -39,21 +47,54 @@ def random_faults(rng: random.Random, scenario: Scenario) -> dict[str, FaultSpec
 def random_scenario(lab: Any, seed: int, tight: bool = False) -> Scenario:
     rng = random.Random(-1 - seed)
     scenario = lab.random_scenario(seed, tight)
-    service = scenario.services["chat"]
-    recovery = rng.choice(
-        [
-            Fail(),
-            *(kind(rng.choice([0, 1, 3, 20]), rng.random() < 0.5) for kind in (Reroute, Retry)),
-        ]
+    scenario = with_recovery(rng, scenario)
+    return replace(scenario, faults=random_faults(rng, scenario))
+
+
+def with_recovery(rng: random.Random, scenario: Scenario) -> Scenario:
+    """Give each service a recovery policy."""
+    services = {}
+    for name, service in scenario.llm_services.items():
+        recovery = rng.choice(
+            [
+                Fail(),
+                *(kind(rng.choice([0, 1, 3, 20]), rng.random() < 0.5) for kind in (Reroute, Retry)),
+            ]
+        )
+        services[name] = replace(service, policies=replace(service.policies, recovery=recovery))
+    return replace(scenario, services=services)
+
+
+def several_services(lab: Any, seed: int) -> Scenario:
+    """Two services that share GPUs or tiers or both, some tiers behind one link, and faults of all of them."""
+    rng = random.Random(-1 - seed)
+    scenario = lab.random_scenario(seed)
+    chat = scenario.services["chat"]
+    gpu = rng.choice(["gpu", "gpu2"])
+    tiers = chat.kv_tiers if rng.random() < 0.7 else ()
+    other = replace(lab.llm(gpus=gpu, replicas=rng.choice([1, 2]), kv_tiers=tiers), kv_write=chat.kv_write)
+    rows = lab.random_rows(rng, 16, 600, 60)
+    devices = {**scenario.devices, **({"gpu2": scenario.devices["gpu"]} if gpu == "gpu2" else {})}
+    links = {"lan": LinkSpec("ethernet-25g")} if "remote" in devices else {}
+    for name in ("disk", "remote") if links else ():
+        devices[name] = replace(devices[name], link=rng.choice(["lan", "lan" if name == "remote" else None]))
+    scenario = with_recovery(
+        rng,
+        replace(
+            scenario,
+            devices=devices,
+            links=links,
+            services={"chat": chat, "other": other},
+            workloads={**scenario.workloads, "more": lab.trace(rows, "other", hash_block_tokens=16)},
+        ),
     )
-    service = replace(service, policies=replace(service.policies, recovery=recovery))
-    return replace(scenario, services={"chat": service}, faults=random_faults(rng, scenario))
+    return replace(scenario, faults=random_faults(rng, scenario))
 
 
-def check_books(lab: Any, scenario: Scenario, result: Any) -> int:
-    """Check a finished run and return the number of retries."""
-    runtime = lab.services["chat"]
-    columns = lab.columns(result)
+def check_books(lab: Any, scenario: Scenario, result: Any, name: str = "chat") -> int:
+    """Check a finished run of a service and return the number of retries."""
+    runtime = lab.services[name]
+    columns = lab.columns(result, name)
     status = columns["status"]
     assert len(status) == len(set(columns["request"])) == runtime.arrived
     if scenario.horizon is None:
@@ -69,7 +110,8 @@ def check_books(lab: Any, scenario: Scenario, result: Any) -> int:
         assert not (runtime._open or runtime.rescues.stranded)
         for tier in runtime.tiers.tiers:
             loaded = columns[f"loaded_{tier.name}_tokens"].sum()
-            assert tier.read_bytes == pytest.approx(loaded * runtime.tiers.token_bytes, rel=1e-12)
+            if len(scenario.services) == 1:  # else others read it as well
+                assert tier.read_bytes == pytest.approx(loaded * runtime.tiers.token_bytes, rel=1e-12)
     assert not runtime.rescues._retries
     done = status == COMPLETED
     had = columns["resident_tokens"] + columns["computed_tokens"]
@@ -79,29 +121,43 @@ def check_books(lab: Any, scenario: Scenario, result: Any) -> int:
     assert (columns["arrival_s"] <= columns["admitted_s"])[done].all()
     assert (columns["admitted_s"] < columns["first_token_s"])[done].all()
     assert (columns["first_token_s"] <= columns["finish_s"])[done].all()
-    limit = getattr(scenario.services["chat"].policies.recovery, "retries", 0)
+    limit = getattr(scenario.services[name].policies.recovery, "retries", 0)
     assert (columns["retries"] <= limit).all()
-    table = result.intervals["chat"]
+    table = result.intervals[name]
     prefilled = int(table.column("prefill_tokens").sum())
     assert prefilled == columns["computed_tokens"].sum()  # every token that was computed is somebody's
-    check_downtime(lab, result)
+    check_downtime(lab, result, name)
     return int(columns["retries"].sum())
 
 
-def check_downtime(lab: Any, result: Any) -> None:
+def check_downtime(lab: Any, result: Any, service: str) -> None:
     """No replica takes a step while it is down, and downtime is the same in all books."""
     faults = result.faults
-    steps = result.intervals["chat"]
-    for replica in lab.services["chat"].replicas:
-        down = (faults.column("service") == "chat") & (faults.column("unit") == replica.index)
+    steps = result.intervals[service]
+    replicas = lab.services[service].replicas
+    ours = faults.column("service") == service
+    first = first_unit(lab, result, service)
+    for replica in replicas:
+        down = ours & (faults.column("unit") == first + replica.index)
         down &= faults.column("kind") == "failure"
         mine = steps.column("replica") == replica.index
         for start_s, end_s in zip(faults.column("start_s")[down], faults.column("end_s")[down], strict=True):
             inside = (steps.column("start_s") < end_s) & (steps.column("end_s") > start_s * (1 + 1e-12))
             assert not (inside & mine).any()
-    down_s = sum(replica.down_s for replica in lab.services["chat"].replicas)
-    figures = result.summary()["services"]["chat"]["faults"]
+    down_s = sum(replica.down_s for replica in replicas)
+    figures = result.summary()["services"][service]["faults"]
     assert figures["downtime_s"] == pytest.approx(down_s, rel=1e-9, abs=1e-9)
+
+
+def first_unit(lab: Any, result: Any, service: str) -> int:
+    """Number of a service's first replica among all of the GPUs that it is on."""
+    before = 0
+    for name, spec in result.scenario.llm_services.items():
+        if name == service:
+            break
+        if spec.gpus == result.scenario.services[service].gpus:
+            before += len(lab.services[name].replicas)
+    return before
 
 
 @pytest.mark.usefixtures("guarded")
@@ -122,6 +178,34 @@ def test_books_balance_whatever_fails(lab, monkeypatch, tight):
         failed += int((result.requests["chat"].column("status") == FAILED).sum())
     assert retries > 100  # or the test would not test what it says
     assert failed > 100
+
+
+@pytest.mark.usefixtures("guarded")
+def test_books_of_services_that_share_devices_balance(lab):
+    struck: set[tuple[str, str]] = set()
+    retries = dict.fromkeys(("chat", "other"), 0)
+    for seed in range(150):
+        scenario = several_services(lab, seed)
+        result = lab.run(scenario)
+        for name in scenario.services:
+            retries[name] += check_books(lab, scenario, result, name)
+        for device in (it.name for it in lab.services["chat"].tiers.tiers):
+            loaded = sum(
+                float(result.requests[name].column(f"loaded_{device}_tokens").sum())
+                * runtime.tiers.token_bytes
+                for name, runtime in lab.services.items()
+                if device in scenario.services[name].kv_tiers
+            )
+            if scenario.horizon is None:
+                assert result.devices[device].read_bytes == pytest.approx(loaded, rel=1e-12)
+        faults = result.faults
+        struck |= set(zip(faults.column("target_kind"), faults.column("kind"), strict=True))
+        counted = result.summary()["faults"]
+        for target_kind in ("gpu", "storage", "link"):
+            mine = faults.column("target_kind") == target_kind
+            assert sum(counted.get(target_kind, {}).get(it, 0) for it in EVENTS) == mine.sum()
+    assert min(retries.values()) > 30
+    assert len(struck) == 7  # all that can happen has
 
 
 def differs(one: Any, other: Any) -> bool:

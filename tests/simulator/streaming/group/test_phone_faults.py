@@ -85,6 +85,8 @@ def test_slow_super_resolution_takes_as_much_longer():
 def test_slowness_ends():
     calm = run().summary()
     before = run("device: handset, kind: slowdown, factor: 0.3, at: 0 s, duration: 0 s").summary()
+    assert before.pop("faults")["phone"]["slowdowns"] == 6
+    assert before["services"]["watch"].pop("faults")["downtime_s"] == 0.0
     assert before == calm
 
 
