@@ -15,9 +15,8 @@ from simulator.scenario.spec import Scenario
 from simulator.world import RunResult, simulate
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
-FAULT_FREE = ("bench", "cake", "cluster", "oasis", "plato")
 NAMES = sorted(
-    str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/*.yaml") if path.parent.name in FAULT_FREE
+    str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/*.yaml") if path.parent.name != "sweeps"
 )
 
 SMALL: dict[str, Sequence[str]] = {
@@ -37,6 +36,31 @@ SMALL: dict[str, Sequence[str]] = {
         "devices.disk.capacity=4 GB",
     ],
     "cluster/experts.yaml": ["workloads.chat.requests=60"],
+    "faults/disk_failure.yaml": ["workloads.chat.requests=30", "faults.crash.at=30 s"],
+    "faults/gpu_failure.yaml": [
+        "workloads.chat.requests=300",
+        "faults.crash.mtbf=8 s",
+        "faults.crash.mttr=2 s",
+    ],
+    "faults/link_outage.yaml": [
+        "workloads.chat.requests=30",
+        "faults.drop.mtbf=10 s",
+        "faults.drop.mttr=3 s",
+    ],
+    "faults/phone_failure.yaml": [
+        "workloads.watch.segments=60",
+        "workloads.watch.sessions=1",
+        "faults.crash.mtbf=30 s",
+        "faults.crash.mttr=10 s",
+        "faults.broken.at=30 s",
+        "faults.slow.at=5 s",
+        "faults.slow.duration=20 s",
+    ],
+    "faults/straggler.yaml": [
+        "workloads.chat.requests=200",
+        "faults.slow.at=4 s",
+        "faults.slow.duration=8 s",
+    ],
     "oasis/churn.yaml": ["workloads.watch.segments=180", "workloads.watch.sessions=1"],
     "oasis/heat.yaml": ["workloads.watch.segments=240", "workloads.watch.sessions=1"],
     "oasis/player.yaml": ["workloads.watch.segments=40", "workloads.watch.sessions=2"],
@@ -97,6 +121,8 @@ def _tables(result: RunResult) -> Iterator[tuple[str, Table]]:
     for kind in ("requests", "intervals", "generations", "pointers", "viewers"):
         for name, table in getattr(result, kind).items():
             yield f"{kind} of {name}", table
+    if result.faults is not None:
+        yield "faults", result.faults
     for name, sessions in result.sessions.items():
         for number, session in sorted(sessions.items()):
             for kind in ("chunks", "viewing", "intervals"):

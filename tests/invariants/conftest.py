@@ -17,7 +17,15 @@ from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
 
 NAMES = {
-    "profile": ["a100-40g-sxm", "h100-80g-sxm", "nvme-gen5", "hdd-7200", "galaxy-s10", "pixel-5"],
+    "profile": [
+        "a100-40g-sxm",
+        "h100-80g-sxm",
+        "nvme-gen5",
+        "hdd-7200",
+        "galaxy-s10",
+        "pixel-5",
+        "ethernet-10g",
+    ],
     "model": ["llama-2-7b", "qwen3-8b", "vicuna-7b"],
     "engine": ["vllm-0.12", "vllm-0.6"],
     "like": ["oboe", "irish-5g"],
@@ -108,7 +116,7 @@ def written(data: Any, path: str) -> bool:
 
 def kind_of(path: str) -> str:
     """Return a path with the names that the user chose, and indices, as ``*``."""
-    path = re.sub(r"^(devices|services|workloads|links|accounting\.prices)\.[^.]+", r"\1.*", path)
+    path = re.sub(r"^(devices|services|workloads|links|faults|accounting\.prices)\.[^.]+", r"\1.*", path)
     return re.sub(r"\.\d+(?=\.|$)", ".*", path)
 
 

@@ -113,7 +113,19 @@ FURTHER: dict[type, list[tuple[str, list[str]]]] = {
         ("bench/poisson.yaml", ["services.chat.model=NAME", f"workloads.chat.input_tokens={tokens}"])
         for tokens in (2100, 4200, 34_000, 135_000)
     ]
-    + [("bench/poisson.yaml", ["services.chat.model=NAME", *LONG])],
+    + [
+        ("bench/poisson.yaml", ["services.chat.model=NAME", *LONG]),
+        # A model that is too large for one GPU.
+        (
+            "bench/poisson.yaml",
+            [
+                *("services.chat.model=NAME", "services.chat.tensor_parallel=2", *LONG),
+                "workloads.chat.requests=300",
+                "workloads.chat.output_tokens=1500",
+            ],
+        ),
+        ("bench/poisson.yaml", ["services.chat.model=NAME", TP, "workloads.chat.input_tokens=34000"]),
+    ],
 }
 """By kind: scenarios and what they need so that the rest of a file called NAME matters."""
 
@@ -125,13 +137,13 @@ CATALOGUES: dict[str, tuple[Any, Callable[[str], Any]]] = {
 """By kind of file: the module whose ``_load`` reads one, and the function that asks it."""
 
 DEVICES = (
-    *("a100-40g-sxm", "a100-80g-sxm", "l40s"),
-    *("dram-pcie4", "ideal-store", "nvme-array-4x-gen4", "nvme-gen4", "remote-rdma-100g"),
+    *("a100-40g-sxm", "a100-80g-sxm", "h100-80g-sxm", "l40s"),
+    *("dram-pcie4", "ethernet-25g", "ideal-store", "nvme-array-4x-gen4", "nvme-gen4", "remote-rdma-100g"),
     *("galaxy-s10", "galaxy-s20-ultra", "galaxy-s21-ultra", "galaxy-s22-plus", "pixel-5"),
     *("snapdragon-7s-gen-3", "snapdragon-8-elite"),
 )
 MODELS = (
-    *("llama-2-13b", "llama-2-7b", "llama-3.1-8b", "longalpaca-13b", "longalpaca-7b"),
+    *("llama-2-13b", "llama-2-7b", "llama-3.1-8b", "longalpaca-13b", "longalpaca-7b", "mixtral-8x7b"),
     *("vicuna-13b", "vicuna-33b", "vicuna-7b"),
 )
 FAST = {"a100-80g-sxm", "nvme-gen4", "galaxy-s20-ultra", "snapdragon-8-elite", "vllm-0.6", "llama-3.1-8b"}
@@ -140,7 +152,7 @@ FAST = {"a100-80g-sxm", "nvme-gen4", "galaxy-s20-ultra", "snapdragon-8-elite", "
 
 def used(scenario: Scenario) -> set[tuple[str, str]]:
     """Return catalogue and name of every file that a scenario stands on."""
-    names = {("device", spec.profile) for spec in scenario.devices.values()}
+    names = {("device", spec.profile) for spec in (*scenario.devices.values(), *scenario.links.values())}
     for spec in scenario.devices.values():
         if isinstance(spec.phone, PhoneSpec) and spec.phone.npu is not None:
             names.add(("device", spec.phone.npu.soc))

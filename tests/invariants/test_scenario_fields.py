@@ -19,14 +19,12 @@ INERT = {
     "name": "a label",
     "description": "a label",
     "workloads.*.service": "names the service; with another one the scenario is another",
-    **{
-        f"services.*.policies.recovery{it}": "without faults it is never asked: test_policy_parameters.py"
-        for it in ("", ".retries", ".keep_generated")
-    },
     "services.*.gpus": "names a device; each must be used, so that it cannot be changed alone",
     "services.*": "the kind of a service selects its type: other fields",
     "workloads.*": "the kind of a trace selects its type: other fields",
     "devices.*.phone": "the fields below are changed",
+    "faults.*.device": "names what it strikes; with another one the scenario is another",
+    "faults.*.link": "the same",
     "workloads.*.path": "names a file: tests/simulator/workloads and tests/simulator/streaming read some",
     "workloads.*.heights": "needs a manifest: tests/simulator/streaming/test_service.py",
 }
@@ -40,7 +38,9 @@ BOUND = {
     "services.*.super_resolution": "empty",
     "services.*.policies.decoding.easy_service": "names a service",
     "workloads.*.stored.tier": "names a device",
+    "devices.*.link": "names a link, and each must be used",
     "devices.*.phone.wwan": "other kinds need a bandwidth or a file",
+    "faults.*.kind": "other kinds need other fields",
     "workloads.*.arrivals": "other processes need a rate",
 }
 """Kinds of fields that need not move anything where a scenario allows no other value of them."""
@@ -56,6 +56,7 @@ LADDER = (
 )
 EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "devices.*.link": ("cake/mooncake.yaml", LINK, "devices.disk.link=net"),
+    "faults.*.kind": ("faults/disk_failure.yaml", ["faults.crash.duration=10 s"], "faults.crash.kind=outage"),
     "links.*.profile": ("cake/mooncake.yaml", LINK, "links.net.profile=ethernet-25g"),
     "links.*.bandwidth": ("cake/mooncake.yaml", LINK, "links.net.bandwidth=1 Gbit/s"),
     "links.*.latency": ("cake/mooncake.yaml", LINK, "links.net.latency=1 s"),

@@ -28,7 +28,9 @@ POWER_OF_TIME = {"s": -1, "B/s": 1, "FLOP/s": 1, "1/s": 1, "W": 1}
 
 NAMES = [
     "bench/poisson.yaml",
+    "cluster/experts.yaml",
     *(f"cake/{name}.yaml" for name in ("agents", "burst", "fluctuation", "mooncake", "single")),
+    *(f"faults/{name}.yaml" for name in ("disk_failure", "gpu_failure", "link_outage", "straggler")),
     *(f"plato/{name}.yaml" for name in ("alone", "load", "memory", "mixed", "small_model", "stored_context")),
 ]
 
@@ -98,11 +100,23 @@ def check(shipped: Any, name: str, overrides: list[str], k: float) -> None:
                     np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12, err_msg=f"{kind} {column}")
                 else:
                     np.testing.assert_array_equal(other, one, err_msg=f"{kind} {column}")
+    _check_faults(plain, fast, k)
     for device, totals in plain.devices.items():
         other = fast.devices[device]
         assert other.busy_s * k == pytest.approx(totals.busy_s, rel=1e-9)
         assert other.energy_j == pytest.approx(totals.energy_j, rel=1e-9)
         assert (other.read_bytes, other.written_bytes) == (totals.read_bytes, totals.written_bytes)
+
+
+def _check_faults(plain: Any, fast: Any, k: float) -> None:
+    if plain.faults is None:
+        return
+    for column in plain.faults.schema:
+        one, other = plain.faults.column(column), fast.faults.column(column)
+        if column.endswith("_s"):
+            np.testing.assert_allclose(other * k, one, rtol=1e-9, err_msg=column)
+        else:
+            np.testing.assert_array_equal(other, one, err_msg=column)
 
 
 @pytest.mark.parametrize("name", NAMES)

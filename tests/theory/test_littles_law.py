@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from simpy.events import Event
 
-import simulator.streaming.group.session as group_session
 import simulator.world
 from simulator.compiled import is_compiled
 from simulator.core import Channel, Environment
 from simulator.serving.engines import load_engine
 from simulator.serving.service import COMPLETED
+from simulator.streaming.group.session import Session
 
 pytestmark = pytest.mark.skipif(is_compiled(), reason="a compiled engine cannot be observed")
 
@@ -46,6 +46,15 @@ class ObservedEnvironment(Environment):
                 if number := count():
                     self.areas_s[name].append(number * elapsed_s)
 
+    def run_before(self, time_s: float) -> None:
+        while (next_s := self.peek()) < time_s:
+            self._pass_to(next_s)
+            self.step()
+
+    def advance(self, time_s: float) -> None:
+        self._pass_to(time_s)
+        super().advance(time_s)
+
     def run(self, until: float | Event | None = None) -> Any:
         end_s = until if isinstance(until, float | int) else inf
         while not (isinstance(until, Event) and until.processed):
@@ -66,7 +75,7 @@ class Observer:
         self.environments: list[ObservedEnvironment] = []
         self.transfers: dict[Channel, list[Any]] = {}
         self.names: dict[Channel, str] = {}
-        build, start, transfer = simulator.world._build, group_session.Session.run, Channel.transfer
+        build, begin, transfer = simulator.world._build, Session.begin, Channel.transfer
 
         def make() -> ObservedEnvironment:
             self.environments.append(ObservedEnvironment())
@@ -79,15 +88,24 @@ class Observer:
                 env.observe(f"{name}: waiting", lambda it=replicas: sum(len(r.queue.waiting) for r in it))
                 env.observe(
                     f"{name}: in the system",
-                    lambda it=replicas: sum(len(r.queue.waiting) + len(r.batch.admitted) for r in it),
+                    lambda it=service: (
+                        sum(len(r.queue.waiting) + len(r.batch.admitted) for r in it.replicas)
+                        + len(it.rescues._stranded)
+                    ),
                 )
             return world
 
-        def observed_start(session: Any) -> None:
-            phones = session.phones
-            session.env.observe("downloads", lambda: sum(len(phone.download) for phone in phones))
-            session.env.observe("processing", lambda: sum(len(_at_work(phone)) for phone in phones))
-            start(session)
+        sessions: list[Any] = []
+
+        def phones() -> Iterator[Any]:
+            return (phone for it in sessions if it.end_s == inf for phone in it.phones)
+
+        def observed_begin(session: Any) -> None:
+            if not sessions:
+                session.env.observe("downloads", lambda: sum(len(phone.download) for phone in phones()))
+                session.env.observe("processing", lambda: sum(len(_at_work(phone)) for phone in phones()))
+            sessions.append(session)
+            begin(session)
 
         def observed_transfer(channel: Channel, *args: Any, **kwargs: Any) -> Any:
             if channel not in self.transfers:
@@ -98,10 +116,9 @@ class Observer:
             self.transfers[channel].append(made)
             return made
 
-        for module in (simulator.world, group_session):
-            monkeypatch.setattr(module, "Environment", make)
+        monkeypatch.setattr(simulator.world, "Environment", make)
         monkeypatch.setattr(simulator.world, "_build", observed_build)
-        monkeypatch.setattr(group_session.Session, "run", observed_start)
+        monkeypatch.setattr(Session, "begin", observed_begin)
         monkeypatch.setattr(Channel, "transfer", observed_transfer)
 
     def area_s(self, name: str) -> float:
@@ -136,14 +153,16 @@ def requests_s(result: Any, service: str, overhead_s: float) -> Iterator[tuple[s
     present_s += float((finish - arrival - overhead_s).sum())
     came += len(arrival)
     preempted += int(table.column("preemptions")[whole].sum())
+    if result.faults is not None:
+        preempted += int(table.column("retries")[whole].sum())
     yield f"{service}: in the system", present_s, came
-    if not preempted:  # the records tell the first admission alone
+    if not preempted:  # or lost with a GPU: the records tell the first admission alone
         yield f"{service}: waiting", waiting_s, came
 
 
 def chunks_s(result: Any) -> Iterator[tuple[str, float, int]]:
     """Yield the same for the phones' queues, over all sessions; nothing where chunks were given away anew."""
-    sessions = [session for sessions in result.sessions.values() for session in sessions]
+    sessions = [session for sessions in result.sessions.values() for session in sessions.values()]
     if not sessions or any(it.what in ("reassign", "restore") for session in sessions for it in session.log):
         return
     downloads_s, processing_s = [], []

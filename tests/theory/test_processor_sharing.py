@@ -19,7 +19,6 @@ from simulator.core import Channel, ConstantBandwidth, Environment, Streams, Tra
 RATE_BYTES_PER_S = 1e9
 MEAN_BYTES = 1e6
 MEAN_SERVICE_S = MEAN_BYTES / RATE_BYTES_PER_S
-REPLICATIONS = 20
 JOBS = 6_000
 WARM_UP = 1_000
 
@@ -55,8 +54,7 @@ class Run:
 
 
 @cache
-def replicate(name: str, load: float, replication: int) -> Run:
-    streams = Streams(seed=1, replication=replication)
+def replicate(name: str, load: float, streams: Streams) -> Run:
     gaps = streams.stream(f"{name}, load {load}/arrivals").exponential(MEAN_SERVICE_S / load, JOBS)
     sizes = DISTRIBUTIONS[name](streams.stream(f"{name}, load {load}/sizes"), JOBS)
     times, amounts = np.cumsum(gaps).tolist(), sizes.tolist()
@@ -85,20 +83,20 @@ CASES: Any = [(name, load) for name in DISTRIBUTIONS for load in (0.5, 0.8)]
 
 
 @pytest.mark.parametrize(("name", "load"), CASES)
-def test_mean_sojourn_time_of_m_g_1_ps(name: str, load: float, compare: Any) -> None:
+def test_mean_sojourn_time_of_m_g_1_ps(name: str, load: float, study: Any, compare: Any) -> None:
     """The mean is that of M/M/1, whatever the distribution (insensitivity)."""
-    runs = [replicate(name, load, k) for k in range(REPLICATIONS)]
+    runs = [replicate(name, load, Streams(study.seed, k)) for k in range(study.replications)]
     means = [run.sojourn_s[WARM_UP:].mean() / MEAN_SERVICE_S for run in runs]
     compare(f"M/G/1-PS ({name}), load {load}", "mean response", 1 / (1 - load), means, 0.09)
 
 
 @pytest.mark.parametrize("load", [0.5, 0.8])
-def test_slowdown_does_not_depend_on_the_size(load: float, compare: Any) -> None:
+def test_slowdown_does_not_depend_on_the_size(load: float, study: Any, compare: Any) -> None:
     """Small and large jobs are slowed down alike: E[T | x] = x / (1 - rho)."""
     for low_quantile, high_quantile in ((0.2, 0.5), (0.8, 1.0)):
         ratios = []
-        for k in range(REPLICATIONS):
-            run = replicate("exponential", load, k)
+        for k in range(study.replications):
+            run = replicate("exponential", load, Streams(study.seed, k))
             amounts, sojourn = run.sizes[WARM_UP:], run.sojourn_s[WARM_UP:]
             low, high = np.quantile(amounts, [low_quantile, high_quantile])
             chosen = (amounts >= low) & (amounts <= high)
@@ -110,7 +108,7 @@ def test_slowdown_does_not_depend_on_the_size(load: float, compare: Any) -> None
 @pytest.mark.parametrize(("name", "load"), CASES)
 def test_sample_path_identities(name: str, load: float) -> None:
     """Little's law, conservation of bytes and work conservation hold on every path, not only on average."""
-    run = replicate(name, load, 0)
+    run = replicate(name, load, Streams(seed=1))
     assert run.channel.active_s == pytest.approx(run.sojourn_s.sum(), rel=1e-9)
     assert run.channel.moved_bytes == pytest.approx(run.sizes.sum(), rel=1e-12)
     assert run.channel.busy_s == pytest.approx(run.sizes.sum() / RATE_BYTES_PER_S, rel=1e-9)

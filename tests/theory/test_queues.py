@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 
 from simulator.core import Streams
 from simulator.scenario.load import load_text
-from simulator.serving.build import step_cost
 from simulator.serving.step_cost import StepCost
 from simulator.world import simulate
 
 MEAN_TOKENS = 1000
-REPLICATIONS = 20
 REQUESTS, WARM_UP = 2000, 300
 BASE = """
 version: 1
@@ -96,25 +94,11 @@ class Sample:
     """Share of time in which an arrival found all servers busy."""
 
 
-@cache
-def flat_cost() -> StepCost:
-    """Step cost of an engine whose overhead is 10,000 times as long as what the GPU does."""
-    scenario = load_text(
-        BASE.replace("SERVERS", "1").replace("csv, service: chat, path: queue.csv", SYNTHETIC)
-    )
-    cost = step_cost(scenario.llm_services["chat"], scenario.devices["gpu"])
-    engine = replace(cost.engine, step_overhead_s=100.0, request_overhead_s=0.0)
-    return StepCost(cost.model, cost.gpu, cost.fit, engine)
-
-
-SYNTHETIC = "synthetic, service: chat, requests: 1, rate: 1/s, input_tokens: 1, output_tokens: 1"
-
-
-def run(folder: Path, lengths: Lengths, load: float, servers: int, replication: int) -> Sample:
+def run(
+    folder: Path, cost: StepCost, lengths: Lengths, load: float, servers: int, streams: Streams
+) -> Sample:
     """Simulate one replication."""
-    cost = flat_cost()
     mean_s = MEAN_TOKENS * cost.step_s(1, 1, MEAN_TOKENS)
-    streams = Streams(seed=1, replication=replication)
     rng = streams.stream(
         f"{lengths.__name__}, load {load}, {servers} servers"
     )  # queues independent of each other
@@ -144,11 +128,14 @@ def run(folder: Path, lengths: Lengths, load: float, servers: int, replication: 
 
 
 @pytest.fixture(scope="module")
-def replicate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Lengths, float, int], list[Sample]]:
+def replicate(
+    tmp_path_factory: pytest.TempPathFactory, study: Any, flat_cost: StepCost
+) -> Callable[[Lengths, float, int], list[Sample]]:
     @cache
     def samples(lengths: Lengths, load: float, servers: int = 1) -> list[Sample]:
         folder = tmp_path_factory.mktemp("queue")
-        return [run(folder, lengths, load, servers, k) for k in range(REPLICATIONS)]
+        replications = (Streams(study.seed, k) for k in range(study.replications))
+        return [run(folder, flat_cost, lengths, load, servers, streams) for streams in replications]
 
     return samples
 

@@ -180,19 +180,19 @@ class Flow:
             and phone.index not in chunk.pending
             and phone.index not in chunk.sending
         ]
-        if missing:
-            source = self._source(chunk)
-            if source is not None:
-                if chunk.unassigned:  # a phone that had been away brings the result back
-                    self.unassigned.remove(chunk)
-                    chunk.unassigned = False
-                    self.log("restore", source.name, chunk.index)
-                chunk.sending.update(missing)
-                source.send(Send(Kind.RESULT, chunk, self._result_bits(chunk), missing))
-            elif not chunk.pending and not chunk.unassigned:
-                self._reopen(chunk)
-        elif not (chunk.pending or chunk.sending or chunk.complete or chunk.unassigned):
-            self._complete(chunk)
+        source = self._source(chunk) if missing or chunk.unassigned else None
+        if source is not None and chunk.unassigned:  # a phone that had been away brings the result back
+            self.unassigned.remove(chunk)
+            chunk.unassigned = False
+            self.log("restore", source.name, chunk.index)
+        if not missing:
+            if not (chunk.pending or chunk.sending or chunk.complete or chunk.unassigned):
+                self._complete(chunk)
+        elif source is not None:
+            chunk.sending.update(missing)
+            source.send(Send(Kind.RESULT, chunk, self._result_bits(chunk), missing))
+        elif not chunk.pending and not chunk.unassigned:
+            self._reopen(chunk)
 
     def _source(self, chunk: Chunk) -> Phone | None:
         """Return who sends a finished chunk: who made it, else the controller, else the first that has it."""

@@ -257,6 +257,18 @@ def test_a_phone_out_of_range_catches_up_when_it_returns(lab: SimpleNamespace) -
     assert result.complete
 
 
+def test_what_all_who_stay_have_is_not_given_away_again(lab: SimpleNamespace) -> None:
+    # a goes out of range while it sends chunk 0 to b, which is to have it anew but leaves before anybody can make it.
+    phones = [lab.phone("a", away_s=((2.1, 6.0),)), lab.phone("b", mbps=None, fps=None, leaves_s=4.0)]
+    result = simulate_group(lab.group(phones, 4), lab.Policy(IdleTakesNext))
+    assert (2.1, "", 0) in events(result, "reassign")
+    assert [time_s for time_s, _, chunk in events(result, "assign") if chunk == 0] == [0.0]
+    back_s = next(time_s for time_s, phone, _ in events(result, "enter") if phone == "a" and time_s > 2.1)
+    assert events(result, "restore") == [(back_s, "a", 0)]
+    assert (back_s, "", 0) in events(result, "complete")
+    assert played(result, "a") == [0, 1, 2, 3]
+
+
 def test_a_distance_out_of_range_is_an_absence(lab: SimpleNamespace) -> None:
     phones = [lab.phone("a", mbps=20.0, fps=40.0), lab.phone("b", moves=((3.0, 400.0, 0.0), (9.0, 5.0, 0.0)))]
     result = simulate_group(lab.group(phones, 30, buffer_cap_s=4.0), lab.Policy(IdleTakesNext))
