@@ -11,6 +11,7 @@ from textwrap import fill
 from simulator.experiments.comparison import Comparison, Variant
 from simulator.experiments.statistics import SIGNIFICANCE, Difference, Estimate
 from simulator.experiments.tables import MARK, WIDTH, Figures, Group, figure_tables
+from simulator.metrics.catalogue import across, described
 from simulator.metrics.quality_surrogate import WHAT
 from simulator.scenario.streaming_spec import StreamingService
 
@@ -35,6 +36,8 @@ def comparison_text(comparison: Comparison) -> str:
             streams = isinstance(service, StreamingService)
             parts.append((_streaming if streams else _service)(name, shown, labels, rows, comparison))
         parts.append("\n".join(("Devices", _devices(labels, rows, _corner(comparison), comparison))))
+        if weighed := across(dict.fromkeys(path for row in rows for path in row)):
+            parts.append("\n".join(("Across services", _across(weighed, labels, rows, comparison))))
         if comparison.replications > 1:
             equal = all(not it.half_width for row in rows for it in row.values())
             parts.append(
@@ -275,6 +278,23 @@ def _devices(labels: Sequence[str], rows: Sequence[Row], corner: str, comparison
     groups.append(Group("energy", energy))
     groups.append(Group("simulated", [column("time", "simulated_s", "s")]))
     return figure_tables(labels, groups, corner)
+
+
+def _across(paths: Sequence[str], labels: Sequence[str], rows: Sequence[Row], comparison: Comparison) -> str:
+    """Return the figures that services of unlike kinds are weighed by."""
+    column = _column_of(rows, comparison)
+    groups: dict[str, list[Figures]] = {}
+    for path in paths:
+        it = described(path)
+        block, *middle, last = it.inner.split(".")
+        heading = f"QoE {it.service}" if block == "qoe" else "energy per user"
+        if block == "accounting":  # cost_per_hour: cost, per hour
+            heading, _, per = middle[0].removesuffix("_g").partition("_")
+            last = per.replace("_", " ") or last
+        groups.setdefault(heading, []).append(column(last, path, it.unit))
+    return figure_tables(
+        labels, [Group(title, several) for title, several in groups.items()], _corner(comparison)
+    )
 
 
 def _differences(shown: Sequence[Variant], comparison: Comparison) -> str:

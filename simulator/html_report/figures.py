@@ -20,6 +20,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Phones": ("energy_per_phone_j", "energy_fairness", "battery_share"),
     "Faults": ("faults",),
     "Own metrics": ("custom",),
+    "Accounting": ("users", "accounting"),
     "Devices": ("storage", "energy_j", "simulated_s"),
 }  # fmt: skip
 """Heading -> first parts of the paths below it; what is in none of them is under `OTHER`."""

@@ -13,6 +13,7 @@ from simulator.experiments.comparison import flatten
 from simulator.experiments.notes import gathered
 from simulator.experiments.run_store import MANIFEST, SCENARIO, SUMMARY, StoredRun, load_run, read_manifest
 from simulator.experiments.statistics import Estimate, mean_figures
+from simulator.html_report.across import table_across
 from simulator.html_report.evidence import evidence
 from simulator.html_report.explorer import explorer, titles
 from simulator.html_report.figures import SURROGATE
@@ -66,7 +67,8 @@ def section_of_runs(folders: Sequence[Path], name: str) -> Section:
     variant = _Variant("", {}, runs)
     statistics = variant.statistics()
     tables = [table_of_one("Figures", statistics, REPLICATED.format(len(runs)))] if statistics else []
-    return _section("run", runs[0].manifest, name, [variant], tables, None, folders)
+    weighed = table_across([], [], [statistics])
+    return _section("run", runs[0].manifest, name, [variant], tables, weighed, None, folders)
 
 
 def section_of_comparison(folder: Path, name: str) -> Section:
@@ -112,7 +114,8 @@ def section_of_comparison(folder: Path, name: str) -> Section:
             )
         )
     chart = explorer([it.values for it in variants], rows)
-    return _section("comparison", manifest, name, variants, tables, chart, [folder])
+    weighed = table_across(heads, keys, rows)
+    return _section("comparison", manifest, name, variants, tables, weighed, chart, [folder])
 
 
 def _section(
@@ -121,6 +124,7 @@ def _section(
     name: str,
     variants: Sequence[_Variant],
     tables: list[Table],
+    weighed: Table | None,
     chart: Mapping[str, Any] | None,
     folders: Sequence[Path],
 ) -> Section:
@@ -158,6 +162,7 @@ def _section(
         notes=[*notes, *stands_on.notes],
         failures=[it for variant in variants for it in _failures(variant)],
         tables=tables,
+        across=weighed,
         explorer=chart,
         plots=draw(folders[0].parent if several and _alone(folders) else folders[0]),
         evidence=stands_on.tables,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
+from simulator.html_report.across import PLOTS as ACROSS_PLOTS
 from simulator.html_report.plots import Plot, Plots
 from simulator.html_report.tables import Table
 
@@ -61,6 +62,8 @@ class Section:
     """Runs without a result."""
     tables: Sequence[Table] = ()
     """What came out."""
+    across: Table | None = None
+    """What services of unlike kinds are weighed by; None where there is nothing to weigh."""
     explorer: Mapping[str, Any] | None = None
     """Data of the chart that a reader explores."""
     plots: Plots = field(default_factory=lambda: Plots([], []))
@@ -74,6 +77,16 @@ class Section:
     scenario_of: str = ""
     """Whose scenario that is, where there are several."""
 
+    @property
+    def across_plots(self) -> list[Plot]:
+        """Plots that stand with `across`."""
+        return [it for it in self.plots.drawn if self.across is not None and it.kind in ACROSS_PLOTS]
+
+    @property
+    def other_plots(self) -> list[Plot]:
+        """All others."""
+        return [it for it in self.plots.drawn if it not in self.across_plots]
+
     def alternative(self, plot: Plot) -> str:
         """Return what stands in place of a plot for those who do not see it."""
         labels: Sequence[str] = self.explorer["labels"] if self.explorer else ()
@@ -83,7 +96,7 @@ class Section:
     @property
     def definitions(self) -> list[tuple[str, str]]:
         """What the columns of the tables are: heading, then path and definition; each once."""
-        tables = (*self.tables, *self.evidence)
+        tables = (*([self.across] if self.across else []), *self.tables, *self.evidence)
         columns = [column for table in tables for column in table.columns if column.hint]
         return [(column.title, hint) for hint, column in {it.hint: it for it in columns}.items()]
 

@@ -12,6 +12,7 @@ from simulator.experiments.run_store import MANIFEST, SCENARIO, stored_scenario
 from simulator.experiments.statistics import Estimate, over_replications
 from simulator.experiments.stored_sweep import load_sweep_folder
 from simulator.experiments.sweep_store import RESULTS
+from simulator.html_report.across import table_across
 from simulator.html_report.evidence import evidence
 from simulator.html_report.explorer import explorer, titles
 from simulator.html_report.figures import SURROGATE
@@ -37,13 +38,14 @@ def section_of_sweep(folder: Path, name: str) -> Section:
     with reading(folder / SCENARIO):
         text = (folder / SCENARIO).read_text(encoding="utf-8")
     tables: list[Table] = []
+    weighed: Table | None = None
     chart: Mapping[str, Any] | None = None
     failures: list[FailedRun] = []
     if (folder / RESULTS).is_file():
         frame = sweep.frame
         if missing := {*axes, "replication", "status", "failure"} - set(frame.columns):
             raise InputError(Fault(f"lacks {', '.join(sorted(missing))}", file=str(folder / RESULTS)))
-        tables, chart, failures = _results(frame, axes)
+        tables, weighed, chart, failures = _results(frame, axes)
         status = "failed" if failures else "succeeded"
         if any(SURROGATE in column for column in frame.columns):
             notes.append(f"quality: {WHAT}. {CAVEAT}")
@@ -71,6 +73,7 @@ def section_of_sweep(folder: Path, name: str) -> Section:
         notes=notes,
         failures=failures,
         tables=tables,
+        across=weighed,
         explorer=chart,
         plots=draw(folder),
         evidence=stands_on.tables,
@@ -82,8 +85,8 @@ def section_of_sweep(folder: Path, name: str) -> Section:
 
 def _results(
     frame: pandas.DataFrame, axes: Sequence[str]
-) -> tuple[list[Table], Mapping[str, Any] | None, list[FailedRun]]:
-    """Return the tables of points and runs, the chart's data and the runs without a result."""
+) -> tuple[list[Table], Table | None, Mapping[str, Any] | None, list[FailedRun]]:
+    """Return the tables of points and runs, that across services, the chart's data and the runs without a result."""
     names = [column for column in frame.columns if column not in {*axes, "replication", "status", "failure"}]
     keys = [tuple(map(_text, values)) for values in frame[list(axes)].itertuples(index=False, name=None)]
     columns: dict[str, list[float | None]] = {
@@ -123,7 +126,7 @@ def _results(
         for key, replication, failure in zip(keys, replications, failed, strict=True)
         if failure
     ]
-    return tables, chart, failures
+    return tables, table_across(heads, list(places), points), chart, failures
 
 
 def _table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 HIGHER, LOWER, NEITHER = "higher", "lower", ""
@@ -160,6 +160,17 @@ METRICS = (
 )
 """Figures of a summary: name, unit, which values are better, definition. Distributions have mean, p50, p90 and p99."""
 
+ACROSS = (
+    "qoe.mean",
+    "qoe.p10",
+    "users.energy_per_user_j.own",
+    "users.energy_per_user_j.infrastructure",
+    "accounting.cost_per_hour.total",
+    "accounting.cost.total",
+    "accounting.carbon_g.total",
+)
+"""Figures that services of unlike kinds, and whole clusters, are weighed by (docs/accounting.md)."""
+
 _NAMES_FOLLOW = ("storage", "devices", "hit_rate", "loaded_tokens")
 """Parts after which a name of the scenario's stands: it tells no unit."""
 
@@ -203,6 +214,20 @@ def described(path: str) -> Described:
     service, inner = _split(path)
     parts = inner.split(".")
     return Described(service, inner, _title(parts), _unit(parts), *_better_and_definition(inner))
+
+
+def across(paths: Iterable[str]) -> list[str]:
+    """Return those of the paths that are in `ACROSS`, service by service; those of the whole run come last.
+
+    Where there is but one service, and nothing is accounted, there are none.
+    """
+    parts = {path: _split(path) for path in paths}
+    services = [*dict.fromkeys(service for service, _ in parts.values() if service), ""]
+    accounted = any(path.startswith(("users.", "accounting.")) for path in parts)
+    if len(services) < 3 and not accounted:
+        return []
+    places = {place: path for path, place in parts.items()}
+    return [places[service, name] for service in services for name in ACROSS if (service, name) in places]
 
 
 def _split(path: str) -> tuple[str, str]:
