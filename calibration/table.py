@@ -50,6 +50,7 @@ from pathlib import Path
 from typing import TextIO
 
 from devices.errors import Fault, InputError
+from devices.files import reading
 
 FIXED = ("bench", "device", "metric", "unit", "value", "spread", "repeats")
 """Columns that every file has, in this order; ``source`` joins them where rows differ in it."""
@@ -182,11 +183,8 @@ def format_measurements(header: Mapping[str, str], rows: Iterable[Measurement]) 
 
 def read_measurements(path: Path) -> Table:
     """Read a table file; raises `InputError` naming file and line where it is malformed."""
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return _read(stream, str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Fault(f"cannot read: {error}", file=str(path))) from error
+    with reading(path), path.open(encoding="utf-8", newline="") as stream:
+        return _read(stream, str(path))
 
 
 def _read(stream: TextIO, file: str) -> Table:

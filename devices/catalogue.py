@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from devices.errors import Fault, InputError
+from devices.files import reading
 from devices.phones import PhoneProfile, SocProfile
 from devices.profiles import KERNELS_ALONE, EngineFit, GpuProfile, LinkProfile, Profile, StorageProfile
 from devices.sourced import load_sourced, unknown_name
@@ -46,6 +47,9 @@ OWN_FOLDERS = "HETSIM_DEVICES"
 ``models`` hold files of serving engines and of models."""
 
 _FOLDER = Path(__file__).parent / "catalog"
+
+LONGEST_LINE = 100
+"""Characters of a first line that are looked at."""
 
 
 def profile_names(kind: str | None = None) -> list[str]:
@@ -137,8 +141,8 @@ def _kinds(own_folders: str) -> Mapping[str, tuple[str, Path]]:
     # The kind stands in the first line, so that a list of names costs no YAML.
     found: dict[str, tuple[str, Path]] = {}
     for name, path in _scan(_FOLDER, "", own_folders).items():
-        with path.open(encoding="utf-8") as file:
-            match = re.fullmatch(r"kind: (\w+)\n", file.readline())
+        with reading(path, _shown(path)), path.open(encoding="utf-8") as file:
+            match = re.fullmatch(r"kind: (\w+)\n", file.readline(LONGEST_LINE))
         if match is None or match[1] not in PROFILE_KINDS:
             message = f"the first line must be 'kind: ...' with one of {', '.join(PROFILE_KINDS)}"
             raise InputError(Fault(message, file=_shown(path), line=1))

@@ -8,7 +8,6 @@ only (its own constructor follows YAML 1.1).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from devices.errors import Fault, InputError
+from devices.files import read_text
 
 MAXIMUM_BYTES = 16 * 2**20
 """Larger files are refused: a scenario or catalogue file has some kilobytes, so it is the wrong file."""
@@ -135,13 +135,13 @@ def read_document(source: str | Path, name: str = "") -> Document:
     """
     if isinstance(source, Path):
         name = name or str(source)
-        text = _read(source, name)
+        text = read_text(source, name, maximum_bytes=MAXIMUM_BYTES)
     else:
         name = name or "<text>"
         text = source
         if len(text) > MAXIMUM_BYTES:
             _refuse(name, f"longer than {MAXIMUM_BYTES // 2**20} MiB")
-    text = text.removeprefix("\ufeff")
+        text = text.removeprefix("\ufeff")
     if bad := _UNPRINTABLE.search(text):
         before = text[: bad.start()].replace("\r\n", "\n").replace("\r", "\n")
         column = len(before) - (before.rfind("\n") + 1) + 1
@@ -151,23 +151,6 @@ def read_document(source: str | Path, name: str = "") -> Document:
     if reader.faults:
         raise InputError(reader.faults)
     return Document(name, data, reader.marks)
-
-
-def _read(path: Path, name: str) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAXIMUM_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        _refuse(name, f"cannot be read: {reason}")
-    if len(content) > MAXIMUM_BYTES:
-        _refuse(name, f"larger than {MAXIMUM_BYTES // 2**20} MiB")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
-        _refuse(name, f"byte 0x{content[error.start]:02x} is not UTF-8", before.count(b"\n") + 1, column)
 
 
 def _refuse(name: str, message: str, line: int = 0, column: int = 0) -> NoReturn:

@@ -9,6 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+def printable(text: str) -> str:
+    """Return a text as one line of a message shows it: control characters, odd bytes and the like as escapes.
+
+    Names of files and keys are the user's, or somebody else's: what they hold shall neither end a line nor steer the
+    terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(it if it.isprintable() else ascii(it)[1:-1] for it in text)
+
+
 class SimulatorError(Exception):
     """Root of every error that the project raises on purpose."""
 
@@ -32,7 +43,7 @@ class Fault:
         place = self.file
         if self.line:
             place += f":{self.line}:{self.column}"
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        return printable(": ".join(part for part in (place, self.path, self.message) if part))
 
 
 class InputError(SimulatorError):

@@ -13,10 +13,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 from calibration.arguments import CALIBRATE_FIT, CALIBRATE_READ, calibrate_options, fit_options, read_options
-from devices.errors import InputError, SimulatorError
+from devices.errors import InputError, SimulatorError, printable
 from simulator.commands.options import (
     capacity_options,
     json_option,
@@ -82,17 +82,24 @@ def _status_of(error: BaseException) -> int:
             return OK
         case OSError():
             where = f"{error.filename}: " if error.filename is not None else ""
-            print(f"hetsim: {where}{error.strerror or error}", file=sys.stderr)
+            print(printable(f"hetsim: {where}{error.strerror or error}"), file=sys.stderr)
         case MemoryError():
             print("hetsim: the memory does not suffice", file=sys.stderr)
         case _:
-            print(f"hetsim: {type(error).__name__}: {error}", file=sys.stderr)
+            print(printable(f"hetsim: {type(error).__name__}: {error}"), file=sys.stderr)
     return FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with arguments in printable characters."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; ``body`` of its result is ``module:function``."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="hetsim",
         description="Simulate heterogeneous inference clusters: GPUs, storage tiers, links and policies.",
         epilog="SCENARIO is a YAML file or the name of one below ./scenarios, such as cake/single.",

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.files import reading
 from simulator.streaming.trace_files import LATENCY_S, read_trace
 
 Floats = NDArray[np.float64]
@@ -151,10 +152,10 @@ def read_set(folder: Path, name: str) -> list[Recording]:
 
 def _contents(archive: Path, chosen: Callable[[str], bool]) -> Iterator[bytes]:
     if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as files:
+        with reading(archive, also=(zipfile.BadZipFile,)), zipfile.ZipFile(archive) as files:
             yield from (files.read(name) for name in sorted(files.namelist()) if chosen(name))
         return
-    with tarfile.open(archive) as members:
+    with reading(archive, also=(tarfile.TarError,)), tarfile.open(archive) as members:
         for member in sorted(members, key=lambda one: one.name):
             if member.isfile() and chosen(member.name):
                 yield (members.extractfile(member) or io.BytesIO()).read()

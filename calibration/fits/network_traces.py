@@ -25,6 +25,7 @@ from calibration.device_file import format_device_file
 from calibration.fits.network_chain import LEVELS, Floats, fit_network
 from calibration.fits.network_sets import SETS, Recording, latency_s, read_set, sessions, statistics
 from devices.errors import Fault, InputError
+from devices.files import file_fault
 from simulator.streaming.markov_network import MarkovNetwork
 from simulator.streaming.synthetic_trace import markov_trace
 
@@ -237,8 +238,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         names = arguments.names or SETS
         for name in names:
-            if not (folder / SETS[name].archive).is_file():
-                raise InputError(Fault("no such file", file=str(folder / SETS[name].archive)))
+            if fault := file_fault(folder / SETS[name].archive):
+                raise InputError(Fault(fault, file=str(folder / SETS[name].archive)))
         for name in names:
             print(f"fitting {name}", file=sys.stderr)
             fit = fit_set(folder, name)

@@ -23,6 +23,7 @@ from calibration.readers import (
 from calibration.table import Measurement
 from devices.catalogue import unknown_name
 from devices.errors import Fault, InputError
+from devices.files import file_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,6 @@ def read_table(kind: str, path: Path) -> Iterator[Measurement]:
     """
     if kind not in READERS:
         raise InputError(Fault(unknown_name("kind of table", kind, READERS)))
-    if not path.exists():
-        raise InputError(Fault("there is no such file", file=str(path)))
+    if fault := file_fault(path):
+        raise InputError(Fault(fault, file=str(path)))
     return READERS[kind].read(path)

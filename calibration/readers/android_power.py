@@ -8,7 +8,6 @@ need not be two measurements.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from calibration.readers.names import slug
 from calibration.table import Measurement
 from devices.errors import Fault, InputError
+from devices.files import read_json
 
 SOURCE = "Android power profiles of phones (vendor device trees)"
 
@@ -32,15 +32,7 @@ def read(path: Path) -> Iterator[Measurement]:
     ``voltage_v`` is there where the unit names the voltage at which currents hold.
     """
     file = str(path)
-    try:
-        devices = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            Fault(f"is not JSON: {error.msg}", file=file, line=error.lineno, column=error.colno)
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Fault(f"cannot read: {error}", file=file)) from error
-    for name, entry in _mapping(devices, "the file", file).items():
+    for name, entry in _mapping(read_json(path), "the file", file).items():
         profile = _mapping(entry, name, file)
         unit = _UNIT.fullmatch(str(profile.get("unit", "")))
         if unit is None:

@@ -8,7 +8,6 @@ model catalogue, shared among the N GPUs.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from calibration.readers.rows import Row, csv_rows
 from calibration.readers.suspects import mark_suspects
 from calibration.table import Measurement
 from devices.errors import Fault, InputError
+from devices.files import read_json
 from simulator.serving.models import ModelSpec, load_model
 
 SOURCE = "LLMServingSim, layer profiles (MIT)"
@@ -139,8 +139,8 @@ def _moe(path: Path, profile: _Profile) -> Iterator[Measurement]:
 
 
 def _settings(path: Path) -> Iterator[Measurement]:
+    document = read_json(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         engine = document["engine_kwargs"]
         parameters: dict[str, float | str] = {
             "model": names.model(document["model"]),
@@ -149,8 +149,6 @@ def _settings(path: Path) -> Iterator[Measurement]:
             "precision": names.precision(engine["dtype"]),
         }
         device = names.gpu(path.stem.split("_")[1])
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(Fault(f"cannot read: {error}", file=str(path))) from error
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(Fault(f"not an engine file: {error!r} is missing", file=str(path))) from error
     for place, metric in _SETTINGS.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
+from devices.files import reading
 
 HALF_IQR_PER_STD = 0.674
 """Half of the interquartile range of a normal distribution, in standard deviations; for tables that
@@ -73,22 +74,22 @@ class Row:
 def csv_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
     """Yield the rows of a CSV file, gzipped or not, with one line of column names."""
     file = str(path)
-    try:
-        with (
+    with (
+        reading(path),
+        (
             gzip.open(path, "rt", encoding="utf-8", newline="")
             if path.suffix == ".gz"
-            else path.open(encoding="utf-8", newline="") as stream
-        ):
-            reader = csv.reader(stream)
-            columns = next(reader, [])
-            require(columns, required, file)
-            for cells in reader:
-                row = Row(file, reader.line_num, dict(zip(columns, cells, strict=False)))
-                if len(cells) != len(columns):
-                    raise row.fault(f"{len(cells)} cells, {len(columns)} columns")
-                yield row
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(Fault(f"cannot read: {error}", file=file)) from error
+            else path.open(encoding="utf-8", newline="")
+        ) as stream,
+    ):
+        reader = csv.reader(stream)
+        columns = next(reader, [])
+        require(columns, required, file)
+        for cells in reader:
+            row = Row(file, reader.line_num, dict(zip(columns, cells, strict=False)))
+            if len(cells) != len(columns):
+                raise row.fault(f"{len(cells)} cells, {len(columns)} columns")
+            yield row
 
 
 def parquet_rows(path: Path) -> Iterator[Row]:
@@ -97,14 +98,11 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     import pyarrow.parquet  # noqa: PLC0415
 
     number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=8192):
-                for cells in batch.to_pylist():
-                    number += 1
-                    yield Row(str(path), number, cells)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(Fault(f"cannot read: {error}", file=str(path))) from error
+    with reading(path, also=(pyarrow.ArrowException,)), pyarrow.parquet.ParquetFile(path) as table:
+        for batch in table.iter_batches(batch_size=8192):
+            for cells in batch.to_pylist():
+                number += 1
+                yield Row(str(path), number, cells)
 
 
 def require(columns: Sequence[str], required: Sequence[str], file: str) -> None:

@@ -15,7 +15,7 @@ from simulator.experiments.run_store import to_json, versions
 from simulator.experiments.sweep import plan
 from simulator.experiments.sweep_file import is_sweep, load_sweep
 from simulator.scenario.load import load, resolver
-from simulator.scenario.spec import Scenario
+from simulator.scenario.spec import BandwidthTrace, DeviceSpec, LinkSpec, Scenario
 
 
 def validate(arguments: Namespace) -> int:
@@ -67,8 +67,10 @@ def version(arguments: Namespace) -> int:
 def _check_workloads(scenario: Scenario, path: Path) -> None:
     """Read every trace and manifest: a malformed row is a fault of the scenario."""
     from simulator.core import Streams  # noqa: PLC0415 (with the readers: slow imports)
+    from simulator.serving.storage_build import read_bandwidth  # noqa: PLC0415
     from simulator.streaming.service import first_group  # noqa: PLC0415
     from simulator.workloads.build import build  # noqa: PLC0415
+    from simulator.workloads.sources import SourceFile  # noqa: PLC0415
 
     faults: list[Fault] = []
     streams, resolve = Streams(scenario.seed), resolver(path)
@@ -77,6 +79,12 @@ def _check_workloads(scenario: Scenario, path: Path) -> None:
         for name, spec in scenario.request_workloads.items()
     ]
     checks += [partial(first_group, scenario, name, streams, resolve) for name in scenario.streaming_services]
+    channels: list[DeviceSpec | LinkSpec] = [*scenario.devices.values(), *scenario.links.values()]
+    checks += [
+        partial(read_bandwidth, SourceFile(resolve(it.bandwidth.path), it.bandwidth.path))
+        for it in channels
+        if isinstance(it.bandwidth, BandwidthTrace) and it.bandwidth.path is not None
+    ]
     for check in checks:
         try:
             check()

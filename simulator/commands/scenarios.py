@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from devices.errors import Fault, InputError
+from devices.files import NO_FILE, file_fault
 from devices.sourced import unknown_name
 
 FOLDER = Path("scenarios")
@@ -34,19 +35,20 @@ def find_scenario(text: str, *, sweep: bool = False) -> Path:
         Where there is none; the message names the nearest.
     """
     path = Path(text)
-    if path.is_file():
+    fault = file_fault(path)
+    if fault is None:
         return path
     for folder in (FOLDER, SHIPPED):
         named = folder / f"{text}.yaml"
-        if named.is_file():
+        if file_fault(named) is None:
             return named
-    if path.exists():
-        raise InputError(Fault("is not a file", file=text))
+    if fault != NO_FILE:
+        raise InputError(Fault(fault, file=text))
     of_kind = sweep_names if sweep else scenario_names
     known = of_kind(FOLDER) or of_kind(SHIPPED)
     names = [str(FOLDER / f"{name}.yaml") for name in known] if path.suffix else known
     what, command = ("sweep", "") if sweep else ("scenario", "hetsim list scenarios")
-    message = unknown_name(what, text, names, command) if known else "no such file"
+    message = unknown_name(what, text, names, command) if known else NO_FILE
     raise InputError(Fault(message, file=text))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from devices.document import dump_yaml
 from devices.errors import Fault, InputError
+from devices.files import read_json
 from simulator.experiments.capacity_search import Capacity
 from simulator.experiments.folders import slug, whole_folder
 from simulator.experiments.identity import identify
@@ -78,10 +79,7 @@ def read_capacity(folder: Path) -> list[dict[str, Any]]:
         Where `folder` is none of a capacity search, or its file cannot be read or is no list of objects.
     """
     read_manifest(folder, "capacity")
-    try:
-        rows: object = json.loads((folder / CAPACITY).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(Fault(f"cannot be read: {error}", file=str(folder / CAPACITY))) from error
+    rows: object = read_json(folder / CAPACITY)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise InputError(Fault("holds no list of variants", file=str(folder / CAPACITY)))
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from devices.errors import Fault, InputError
+from devices.files import read_text, reading
 from devices.sourced import unknown_name
 from simulator.scenario.spec import Scenario
 from simulator.serving.memory import memory_shortfall_bytes
@@ -118,36 +120,33 @@ def read_cells(
     """
     faults: list[Fault] = []
     rows: list[dict[str, Any]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                message = f"no column {', '.join(missing)}; required: {', '.join(columns)}"
-                raise InputError(Fault(message, file=str(path), line=1, column=1))
-            for record in reader:
-                row: dict[str, Any] = {}
-                wrong: list[tuple[str, str]] = []
-                for key, field in cast(dict[Any, Any], record).items():
-                    if key is None:  # with a list, where a row is longer than the header
-                        wrong.append(("", f"has more fields than the header: {field}"))
-                        continue
-                    name = str(key)
-                    reads = columns.get(name) or optional.get(name)
-                    text = (field or "").strip()
-                    if reads is None:
-                        row[name] = as_number(text)
-                    elif text or name in columns:
-                        try:
-                            row[name] = reads(text)
-                        except ValueError as error:
-                            wrong.append((name, str(error)))
-                if not wrong and (fault := check(row)):
-                    wrong.append(("", fault))
-                faults += [Fault(message, where, str(path), reader.line_num, 1) for where, message in wrong]
-                rows.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(Fault(f"cannot be read: {error}", file=str(path))) from error
+    with reading(path):
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            message = f"no column {', '.join(missing)}; required: {', '.join(columns)}"
+            raise InputError(Fault(message, file=str(path), line=1, column=1))
+        for record in reader:
+            row: dict[str, Any] = {}
+            wrong: list[tuple[str, str]] = []
+            for key, field in cast(dict[Any, Any], record).items():
+                if key is None:  # with a list, where a row is longer than the header
+                    wrong.append(("", f"has more fields than the header: {field}"))
+                    continue
+                name = str(key)
+                reads = columns.get(name) or optional.get(name)
+                text = (field or "").strip()
+                if reads is None:
+                    row[name] = as_number(text)
+                elif text or name in columns:
+                    try:
+                        row[name] = reads(text)
+                    except ValueError as error:
+                        wrong.append((name, str(error)))
+            if not wrong and (fault := check(row)):
+                wrong.append(("", fault))
+            faults += [Fault(message, where, str(path), reader.line_num, 1) for where, message in wrong]
+            rows.append(row)
     if not rows and not faults:
         faults.append(Fault("has no rows", file=str(path)))
     if faults:

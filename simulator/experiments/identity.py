@@ -12,11 +12,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from devices.catalogue import profile_file
+from devices.files import read_bytes
 from simulator.metrics.registry import metrics
 from simulator.scenario.load import to_data
 from simulator.scenario.spec import Scenario
@@ -55,7 +55,7 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
 
     Raises
     ------
-    OSError
+    InputError
         Where a file that the scenario names cannot be read.
     """
     catalogue = catalogue_digests(scenario)
@@ -72,9 +72,11 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
 
     def read(path: str) -> str:
         place = resolve(path)
-        digests = [_digest(part) for part in trace_paths(place)]  # only networks may be folders
-        whole = hashlib.sha256("".join(digests).encode()).hexdigest()
-        named[path] = whole if place.is_dir() else digests[0]
+        if not place.is_dir():
+            named[path] = _digest(place, path)
+        else:  # of networks
+            digests = [_digest(part) for part in trace_paths(place)]
+            named[path] = hashlib.sha256("".join(digests).encode()).hexdigest()
         return named[path]
 
     inputs = {
@@ -88,17 +90,17 @@ def identify(scenario: Scenario, resolve: Callable[[str], Path], replication: in
     return Identity(hashlib.sha256(text.encode()).hexdigest(), catalogue | named)
 
 
-def catalogue_files(scenario: Scenario) -> dict[str, Traversable]:
+def catalogue_files(scenario: Scenario) -> dict[str, Path]:
     """Return the catalogue files that a scenario stands on, by their name in the project."""
     return dict(_catalogue_files(scenario))
 
 
 def catalogue_digests(scenario: Scenario) -> dict[str, str]:
     """Return the SHA-256 of each catalogue file that a scenario stands on, as it is now."""
-    return {name: _digest(file) for name, file in sorted(catalogue_files(scenario).items())}
+    return {name: _digest(file, name) for name, file in sorted(catalogue_files(scenario).items())}
 
 
-def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Traversable]]:
+def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
     for profile in (it.profile for section in (scenario.devices, scenario.links) for it in section.values()):
         yield f"devices/catalog/{profile}.yaml", profile_file(profile)
     for device in scenario.devices.values():
@@ -139,7 +141,7 @@ def _code(module: str) -> str:
     return _digest(Path(file)) if file else ""
 
 
-def _digest(file: Traversable) -> str:
+def _digest(file: Path, name: str = "") -> str:
     # universal newlines would cost a copy of large traces; what a version-control checkout may change are
     # only the ends of lines
-    return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    return hashlib.sha256(read_bytes(file, name).replace(b"\r\n", b"\n")).hexdigest()

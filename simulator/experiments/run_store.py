@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING, Any
 
 from devices.document import dump_yaml, read_document
 from devices.errors import Fault, InputError, UnreadableFileError
+from devices.files import read_json, reading
 from devices.quantity import shown
 from simulator import __version__
 from simulator.experiments.folders import whole_folder
@@ -215,10 +216,7 @@ class StoredRun:
     def summary(self) -> dict[str, Any]:
         """The summary as it was stored."""
         file = self._file(SUMMARY)
-        try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
+        data = read_json(file, as_=UnreadableFileError)
         if not isinstance(data, dict):
             raise UnreadableFileError(Fault(f"{shown(data)} is no summary", file=str(file)))
         return data
@@ -315,14 +313,8 @@ class StoredRun:
         return summarize(self.result())
 
     def _frame(self, name: str) -> pandas.DataFrame:
-        import pandas  # noqa: PLC0415 (slow import)
-        from pyarrow import ArrowException  # noqa: PLC0415
-
         file = self._file(name)
-        try:
-            frame = pandas.read_parquet(file)
-        except (ArrowException, OSError, ValueError) as error:
-            raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
+        frame = read_frame(file)
         key = "device" if name == TOTALS else "service"
         if key not in frame:
             raise UnreadableFileError(Fault(f"is no such table: it has no column {key!r}", file=str(file)))
@@ -364,6 +356,21 @@ def load_run(folder: Path) -> StoredRun:
     return StoredRun(folder, read_manifest(folder, "run"))
 
 
+def read_frame(file: Path) -> pandas.DataFrame:
+    """Read a table of results.
+
+    Raises
+    ------
+    UnreadableFileError
+        Where there is none, or it is damaged.
+    """
+    import pandas  # noqa: PLC0415 (slow import)
+    from pyarrow import ArrowException  # noqa: PLC0415
+
+    with reading(file, also=(ArrowException, ValueError), as_=UnreadableFileError):
+        return pandas.read_parquet(file)
+
+
 KINDS = ("run", "comparison", "sweep", "capacity")
 """What a folder can hold."""
 
@@ -383,11 +390,10 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         Where `folder` is none of that kind, or was written by a newer version.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise InputError(
-            Fault(f"is no {kind} folder: it has no readable {MANIFEST}", file=str(folder))
-        ) from None
+        manifest = read_json(folder / MANIFEST)
+    except InputError as error:
+        message = f"is no {kind} folder: it has no readable {MANIFEST}"
+        raise InputError([Fault(message, file=str(folder)), *error.faults]) from None
     found = manifest.get("kind") if isinstance(manifest, dict) else None
     if found != kind:
         raise InputError(

@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from devices.document import dump_yaml
 from devices.errors import Fault, InputError, UnreadableFileError
+from devices.files import read_text
 from simulator.experiments.folders import whole_file
 from simulator.experiments.notes import gathered
-from simulator.experiments.run_store import FORMAT, MANIFEST, SCENARIO, read_manifest, to_json, versions
+from simulator.experiments.run_store import (
+    FORMAT,
+    MANIFEST,
+    SCENARIO,
+    read_frame,
+    read_manifest,
+    to_json,
+    versions,
+)
 from simulator.experiments.sweep_file import Sweep
 from simulator.experiments.sweep_store import PLAN, RESULTS, Planned, read_results
 from simulator.scenario.load import to_data
@@ -80,18 +89,12 @@ class StoredSweep:
         InputError
             Where the sweep has not ended.
         """
-        import pandas  # noqa: PLC0415 (slow import)
-        from pyarrow import ArrowException  # noqa: PLC0415
-
         file = self.folder / RESULTS
         if not file.is_file():
             raise InputError(
                 Fault("has no results yet: the sweep has runs left to do", file=str(self.folder))
             )
-        try:
-            frame = pandas.read_parquet(file)
-        except (ArrowException, OSError, ValueError) as error:
-            raise UnreadableFileError(Fault(f"cannot be read: {error}", file=str(file))) from error
+        frame = read_frame(file)
         missing = [name for name in (*self.axes, "replication", "status", "failure") if name not in frame]
         if missing:
             message = f"is no table of this sweep: it has no column {', '.join(missing)}"
@@ -124,10 +127,10 @@ class StoredSweep:
             Where the plan or a results file cannot be read.
         """
         try:
-            lines = (self.folder / PLAN).read_text(encoding="utf-8").splitlines()
+            lines = read_text(self.folder / PLAN, maximum_bytes=None, as_=UnreadableFileError).splitlines()
             done = read_results(self.folder)
             return [(run["point"], done[run["key"]]) for run in map(json.loads, lines) if run["key"] in done]
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> InputError:

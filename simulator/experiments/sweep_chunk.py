@@ -100,12 +100,7 @@ def do_run(base: Path, overrides: Sequence[str], replication: int, key: str) -> 
         Where what the run depends on is not what it was then.
     """
     scenario, resolve = load(base, overrides), resolver(base)
-    try:
-        found = key_of(scenario, resolve, replication)
-    except OSError as error:
-        message = f"{error.filename} cannot be read on {platform.node()}: {error.strerror}"
-        raise InputError(Fault(message, file=str(base))) from error
-    if found != key:
+    if key_of(scenario, resolve, replication) != key:
         message = (
             "what it depends on has changed since the sweep was planned, "
             f"or is another on {platform.node()}: its files, the catalogue, or hetsim, here {__version__}"
@@ -120,7 +115,7 @@ def key_of(scenario: Scenario, resolve: Callable[[str], Path], replication: int)
 
     Raises
     ------
-    OSError
+    InputError
         Where a file that the scenario names cannot be read.
     """
     content = identify(scenario, resolve, replication).content_hash

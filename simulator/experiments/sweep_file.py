@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any, Literal, cast
 
 from devices.document import Document, Path_, read_document
 from devices.errors import Fault, InputError
+from devices.files import named_fault
 from devices.quantity import Count, NonNegativeCount, number_and_unit, shown
 from simulator.experiments.sweep_faults import faults_of_values, own_overrides
 from simulator.scenario.validation import validate
@@ -131,11 +131,11 @@ def load_sweep(
     )
     written = data.get("base")
     base = folder / written if isinstance(written, str) else folder
-    there = os.path.isfile(base)  # unlike `Path.is_file` of whatever text
-    if isinstance(written, str) and not there:
-        faults.append(document.fault(("base",), f"there is no file {shown(written)} {where}"))
+    missing = named_fault(base, str(written), where)
+    if isinstance(written, str) and missing:
+        faults.append(document.fault(("base",), missing))
     if faults:
-        if there:
+        if not missing:
             lists = {path: axis for path, axis in axes.items() if not isinstance(axis, Span)}
             faults += faults_of_values(document, base, lists, (*own_overrides(document), *overrides))
         raise InputError(sorted(dict.fromkeys(faults), key=lambda fault: (fault.line, fault.column)))

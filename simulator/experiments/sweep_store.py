@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
+from devices.files import read_bytes
 from simulator.experiments.comparison import flatten
 from simulator.experiments.folders import whole_file
 
@@ -134,7 +135,9 @@ def read_ended(folder: Path, driver: str) -> set[str]:
 
 def _lines(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob(_WORKER)):
-        for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last end of line was cut short
+        for line in read_bytes(path, maximum_bytes=None).split(b"\n")[
+            :-1
+        ]:  # what follows the last end of line was cut short
             try:
                 yield json.loads(line)
             except ValueError:

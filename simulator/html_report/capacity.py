@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from devices.files import read_text
 from simulator.experiments.capacity_store import CAPACITY, read_capacity
 from simulator.experiments.comparison import flatten
 from simulator.experiments.notes import gathered
@@ -14,7 +15,7 @@ from simulator.experiments.statistics import Estimate
 from simulator.html_report.evidence import evidence
 from simulator.html_report.explorer import explorer, titles
 from simulator.html_report.plots import draw
-from simulator.html_report.section import Section, command_line, facts_of, reading
+from simulator.html_report.section import Section, command_line, facts_of, understanding
 from simulator.html_report.tables import Cell, Column, Table, all_paths, table_of_figures
 
 LOAD = "load"
@@ -24,7 +25,7 @@ def section_of_capacity(folder: Path, name: str) -> Section:
     """Return the section of a capacity search; what its file lacks is left out."""
     manifest = read_manifest(folder, "capacity")
     rows = read_capacity(folder)
-    with reading(folder / CAPACITY):
+    with understanding(folder / CAPACITY):
         variants = [
             {str(path): str(text) for path, text in (row.get("variant") or {}).items()} for row in rows
         ]
@@ -46,8 +47,7 @@ def section_of_capacity(folder: Path, name: str) -> Section:
     )
     tried = [*heads, Column(LOAD, unit, True), Column("SLO", mark=True)]
     stands_on = evidence([stored_scenario(folder)], {})
-    with reading(folder / SCENARIO):
-        text = (folder / SCENARIO).read_text(encoding="utf-8")
+    text = read_text(folder / SCENARIO)
     slo = manifest.get("slo") or next((row["slo"] for row in rows if row.get("slo")), None)
     return Section(
         kind="capacity",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from devices.errors import Fault, InputError
+from devices.files import read_bytes, read_json
 from simulator.experiments.run_store import MANIFEST, SCENARIO
 from simulator.html_report.capacity import section_of_capacity
 from simulator.html_report.plots import draw
 from simulator.html_report.runs import section_of_comparison, section_of_runs
-from simulator.html_report.section import Section, reading
+from simulator.html_report.section import Section, understanding
 from simulator.html_report.sweeps import section_of_sweep
 from simulator.viz import PLOT_KINDS
 
@@ -66,8 +66,7 @@ def _below(folder: Path, top: Path, levels: int) -> Iterator[Section]:
         if kind != "run":
             studies.append(([place], kind))
             continue
-        with reading(place / SCENARIO):
-            scenario = (place / SCENARIO).read_bytes()
+        scenario = read_bytes(place / SCENARIO)
         if scenario not in replications:
             replications[scenario] = []
             studies.append((replications[scenario], kind))
@@ -98,8 +97,8 @@ def _together(folder: Path, top: Path, members: list[Section]) -> Iterator[Secti
 
 
 def _kind(folder: Path) -> str:
-    with reading(folder / MANIFEST):
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    with understanding(folder / MANIFEST):
+        manifest = read_json(folder / MANIFEST)
         kind, _ = manifest["kind"], manifest["format"]
     if not isinstance(kind, str) or (kind != "run" and kind not in _SECTIONS):
         known = ", ".join(["run", *_SECTIONS])

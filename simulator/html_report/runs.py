@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devices.files import read_json, read_text
 from simulator.experiments.compare import COMPARISON
 from simulator.experiments.comparison import flatten
 from simulator.experiments.notes import gathered
@@ -18,7 +18,7 @@ from simulator.html_report.evidence import evidence
 from simulator.html_report.explorer import explorer, titles
 from simulator.html_report.figures import SURROGATE
 from simulator.html_report.plots import draw
-from simulator.html_report.section import FailedRun, Section, command_line, facts_of, number, reading
+from simulator.html_report.section import FailedRun, Section, command_line, facts_of, number, understanding
 from simulator.html_report.tables import Column, Table, table_of_figures, table_of_one
 from simulator.metrics.quality_surrogate import CAVEAT, WHAT
 
@@ -48,7 +48,7 @@ class _Variant:
         flat = []
         for run in self.runs:
             if "failure" not in run.manifest:
-                with reading(run.folder / SUMMARY):
+                with understanding(run.folder / SUMMARY):
                     flat.append(flatten(run.summary))
         return mean_figures(flat)
 
@@ -74,7 +74,7 @@ def section_of_runs(folders: Sequence[Path], name: str) -> Section:
 def section_of_comparison(folder: Path, name: str) -> Section:
     """Return the section of a comparison."""
     manifest = read_manifest(folder, "comparison")
-    with reading(folder / MANIFEST):
+    with understanding(folder / MANIFEST):
         entries = [
             (
                 str(it["label"]),
@@ -86,8 +86,8 @@ def section_of_comparison(folder: Path, name: str) -> Section:
     variants = [
         _Variant(label, values, [load_run(folder / run) for run in runs]) for label, values, runs in entries
     ]
-    with reading(folder / COMPARISON):
-        stored: list[dict[str, Any]] = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+    with understanding(folder / COMPARISON):
+        stored: list[dict[str, Any]] = read_json(folder / COMPARISON)
         differences = [row.get("difference") or {} for row in stored]
         paired = [{path: Estimate.from_data(it) for path, it in row.items()} for row in differences]
     rows = [variant.statistics() for variant in variants]
@@ -131,12 +131,11 @@ def _section(
     runs = [run for variant in variants for run in variant.runs]
     first = runs[0]
     stands_on = evidence([it.runs[0].scenario for it in variants], first.manifest.get("files") or {})
-    with reading(first.folder / MANIFEST):
+    with understanding(first.folder / MANIFEST):
         notes = gathered([(it.label, run.manifest.get("notes") or ()) for it in variants for run in it.runs])
     if any(SURROGATE in path for variant in variants for path in variant.statistics()):
         notes.append(f"quality: {WHAT}. {CAVEAT}")
-    with reading(first.folder / SCENARIO):
-        text = (first.folder / SCENARIO).read_text(encoding="utf-8")
+    text = read_text(first.folder / SCENARIO)
     commands = command_line(manifest)
     if kind == "run":
         commands.append(("its scenario as stored", f"hetsim run {SCENARIO}"))

@@ -107,19 +107,18 @@ class Section:
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[None]:
+def understanding(file: Path) -> Iterator[None]:
     """Turn what a broken file brings about into an error that names it.
 
     Raises
     ------
     InputError
-        Where the file cannot be read, or lacks what every such file has.
+        Where it lacks what every such file has, or has something else in its place.
     """
     try:
         yield
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        said = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error.strerror)
-        raise InputError(Fault(f"cannot be read: {said}", file=str(file))) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(Fault(f"cannot be read: {type(error).__name__}: {error}", file=str(file))) from error
 
 
 def command_line(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

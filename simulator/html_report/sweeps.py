@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devices.errors import Fault, InputError
+from devices.files import read_text
 from simulator.experiments.run_store import MANIFEST, SCENARIO, stored_scenario
 from simulator.experiments.statistics import Estimate, over_replications
 from simulator.experiments.stored_sweep import load_sweep_folder
@@ -18,7 +19,7 @@ from simulator.html_report.explorer import explorer, titles
 from simulator.html_report.figures import SURROGATE
 from simulator.html_report.plots import draw
 from simulator.html_report.runs import REPLICATED
-from simulator.html_report.section import FailedRun, Section, command_line, facts_of, number, reading
+from simulator.html_report.section import FailedRun, Section, command_line, facts_of, number, understanding
 from simulator.html_report.tables import Cell, Column, Table, table_of_figures
 from simulator.metrics.quality_surrogate import CAVEAT, WHAT
 
@@ -31,12 +32,11 @@ FIRST_RUN = "listed for the first run: points that name other devices or engines
 def section_of_sweep(folder: Path, name: str) -> Section:
     """Return the section of a sweep; one that has not ended says how far it is."""
     sweep = load_sweep_folder(folder)
-    with reading(folder / MANIFEST):
+    with understanding(folder / MANIFEST):
         axes = sweep.axes
     stands_on = evidence([stored_scenario(folder)], {})
     notes = [*sweep.notes, *stands_on.notes, f"evidence: {FIRST_RUN}"]
-    with reading(folder / SCENARIO):
-        text = (folder / SCENARIO).read_text(encoding="utf-8")
+    text = read_text(folder / SCENARIO)
     tables: list[Table] = []
     weighed: Table | None = None
     chart: Mapping[str, Any] | None = None

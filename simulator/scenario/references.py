@@ -14,6 +14,7 @@ from typing import Any
 
 from devices.catalogue import PROFILE_KINDS, load_profile, nearest_version, profile_names
 from devices.document import Path_
+from devices.files import named_fault
 from devices.quantity import nearest
 from devices.sourced import unknown_name
 from simulator.serving.engines import engine_names
@@ -210,24 +211,11 @@ def check_files(data: Any, resolve: Callable[[str], Path]) -> Iterator[Problem]:
     for place, path in places:
         if place[-2] == "wwan" and isinstance(path, str) and _is_folder(resolve(path)):
             continue  # its files are the traces
-        if isinstance(path, str) and not _is_file(resolve(path)):
-            folder = resolve(str(Path(path).parent))
-            near = (
-                nearest(Path(path).name, [entry.name for entry in folder.iterdir()])
-                if _is_folder(folder)
-                else None
-            )
-            hint = f"; nearest: {near}" if near else ""
-            yield Problem(
-                place, f"there is no file {path!r}, beside the scenario or in the working directory{hint}"
-            )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long a name, a NUL in it
-        return False
+        if not isinstance(path, str):
+            continue
+        where = "beside the scenario or in the working directory"
+        if fault := named_fault(resolve(path), path, where, resolve(str(Path(path).parent))):
+            yield Problem(place, fault)
 
 
 def _is_folder(path: Path) -> bool:

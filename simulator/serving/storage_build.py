@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from simulator.faults.periods import Faults
 from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec
 from simulator.serving.storage import Path as ChannelPath
 from simulator.serving.storage import StorageDevice
+from simulator.workloads.sources import LATEST_S, SourceFile
 
 BandwidthSpec = float | BandwidthTrace | BandwidthUniform
 """What a scenario may say about a bandwidth."""
@@ -38,7 +38,9 @@ def build_bandwidth(
         return UniformBandwidth(spec.low * factor, spec.high * factor, spec.period, rng)
     if isinstance(spec, BandwidthTrace):
         times, values = (
-            (spec.times, spec.values) if spec.path is None else read_bandwidth(resolve(spec.path), spec.path)
+            (spec.times, spec.values)
+            if spec.path is None
+            else read_bandwidth(SourceFile(resolve(spec.path), spec.path))
         )
         try:
             return TraceBandwidth(times[:-1], [value * factor for value in values], times[-1])
@@ -53,7 +55,7 @@ def _with_faults(bandwidth: Bandwidth, faults: Faults, *, device: str = "", link
     return bandwidth if factors is None else ScaledBandwidth(bandwidth, factors)
 
 
-def read_bandwidth(path: Path, shown: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def read_bandwidth(source: SourceFile) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Read a bandwidth trace: CSV with columns ``time_s,bandwidth_bytes_per_s``.
 
     The last row's time is the period; its bandwidth is not used.
@@ -63,30 +65,25 @@ def read_bandwidth(path: Path, shown: str) -> tuple[tuple[float, ...], tuple[flo
     InputError
         Naming file and row of everything that is wrong.
     """
-    faults: list[Fault] = []
     times: list[float] = []
     values: list[float] = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        header = [field.strip() for field in next(rows, [])]
-        if header != ["time_s", "bandwidth_bytes_per_s"]:
-            raise InputError(
-                Fault(
-                    f"header is {header}; allowed: time_s,bandwidth_bytes_per_s", file=shown, line=1, column=1
-                )
-            )
-        for row in rows:
-            try:
-                time, value = (float(field) for field in row)
-            except ValueError as error:
-                faults.append(Fault(f"row {row}: {error}", file=shown, line=rows.line_num, column=1))
-            else:
-                times.append(time)
-                values.append(value)
-    if not faults and len(times) < 2:
-        faults.append(Fault("a bandwidth trace needs at least two rows", file=shown))
-    if faults:
-        raise InputError(faults)
+    line = 1
+    for line, (at, value) in source.table(("time_s", "bandwidth_bytes_per_s")):
+        time_s = source.number(at, "time_s", line, LATEST_S)
+        bytes_per_s = source.number(value, "bandwidth_bytes_per_s", line)
+        if time_s is None or bytes_per_s is None:
+            continue
+        if not times and time_s != 0.0:
+            source.fault(f"time_s is {time_s:.9g}; the first row's must be 0", line)
+        if times and time_s <= times[-1]:
+            source.fault(f"time_s is {time_s:.9g}, not above that of the row before ({times[-1]:.9g})", line)
+        times.append(time_s)
+        values.append(bytes_per_s)
+    source.check()
+    if len(times) < 2:
+        raise source.fail("a bandwidth trace needs at least two rows", line)
+    if not any(values[:-1]):
+        raise source.fail("every bandwidth is 0, so that nothing could ever be moved", line)
     return tuple(times), tuple(values[:-1])
 
 

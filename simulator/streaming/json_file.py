@@ -9,10 +9,7 @@ from typing import Any
 
 from devices.document import Document, Path_, read_document
 from devices.errors import Fault, InputError
-from simulator.workloads.sources import FAULTS_LISTED, SourceFile, shorten
-
-LARGEST = 1e300
-"""Numbers from here on count as infinite."""
+from simulator.workloads.sources import FAULTS_LISTED, LARGEST, SourceFile, shorten
 
 
 class JsonFile:
@@ -69,9 +66,9 @@ class JsonFile:
         return [self._finite(entry, (*path, index)) for index, entry in enumerate(self.items(value, path))]
 
     def _finite(self, value: Any, path: Path_) -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST:
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
             return float(value)
-        self.fault(path, f"{shorten(value)} is no finite number")
+        self.fault(path, f"{shorten(value)} is no finite number; allowed: up to {LARGEST:g}")
         return math.nan
 
     def check(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -59,8 +60,9 @@ class NetworkTrace:
             )
             if (message := period_fault(*period))
         ]
-        if not faults and max(self.bandwidths_bps) == 0.0:
-            faults.append(Fault(ALL_ZERO))
+        if not faults and (wrong := whole_fault(self.durations_s, self.bandwidths_bps)):
+            index, message = wrong
+            faults.append(Fault(message, f"period {index}"))
         return faults
 
     @property
@@ -137,6 +139,9 @@ class NetworkTrace:
 ALL_ZERO = "every bandwidth is 0, so that nothing could ever be downloaded"
 """What is said of a trace without bandwidth."""
 
+LEAST_BPS = 8e-3
+"""Mean bandwidth below which nothing would ever arrive: that of `devices.quantity.BytesPerSecond`."""
+
 
 def period_fault(duration_s: float, bandwidth_bps: float, latency_s: float = 0.0) -> str | None:
     """Return what is wrong with one period of a trace; None where nothing is."""
@@ -146,4 +151,22 @@ def period_fault(duration_s: float, bandwidth_bps: float, latency_s: float = 0.0
         return f"a bandwidth must be at least 0 and finite, not {bandwidth_bps:g} bit/s"
     if not 0.0 <= latency_s < math.inf:
         return f"a latency must be at least 0 and finite, not {latency_s:g} s"
+    return None
+
+
+def whole_fault(durations_s: Sequence[float], bandwidths_bps: Sequence[float]) -> tuple[int, str] | None:
+    """Return what is wrong with periods that are sound one by one, as (index, message); None where nothing is.
+
+    Each must end later than it begins in the sum of all before it, in floating point.
+    """
+    if not any(bandwidths_bps):
+        return 0, ALL_ZERO
+    end_s = bits = 0.0
+    for index, (duration_s, bandwidth_bps) in enumerate(zip(durations_s, bandwidths_bps, strict=True)):
+        start_s, end_s = end_s, end_s + duration_s
+        bits += duration_s * bandwidth_bps
+        if not start_s < end_s < math.inf:
+            return index, f"{duration_s:g} s after {start_s:g} s cannot be told from nothing or has no end"
+    if not LEAST_BPS <= bits / end_s < math.inf:
+        return 0, f"the mean bandwidth is {bits / end_s:g} bit/s; allowed: {LEAST_BPS:g} bit/s and more"
     return None

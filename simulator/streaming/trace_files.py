@@ -10,8 +10,8 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from simulator.streaming.json_file import JsonFile
-from simulator.streaming.network_trace import ALL_ZERO, NetworkTrace, period_fault
-from simulator.workloads.sources import SourceFile, shorten
+from simulator.streaming.network_trace import NetworkTrace, period_fault, whole_fault
+from simulator.workloads.sources import LATEST_S, SourceFile, shorten
 
 LATENCY_S = 0.08
 """Round trip of traces that record none: that of Pensieve's emulated link (Mao et al., SIGCOMM 2017)."""
@@ -84,10 +84,11 @@ def read_sabre_trace(path: Path) -> NetworkTrace:
         periods.append((duration_s, bandwidth_bps, latency_s))
         if not math.isnan(duration_s + bandwidth_bps + latency_s) and (fault := period_fault(*periods[-1])):
             file.fault((index,), fault)
-    if not any(bandwidth_bps for _, bandwidth_bps, _ in periods):
-        file.fault((0,), ALL_ZERO)
     file.check()
     durations_s, bandwidths_bps, latencies_s = zip(*periods, strict=True)
+    if wrong := whole_fault(durations_s, bandwidths_bps):
+        file.fault((wrong[0],), wrong[1])
+        file.check()
     return NetworkTrace(path.name, durations_s, bandwidths_bps, latencies_s)
 
 
@@ -99,7 +100,8 @@ def read_two_columns(path: Path, latency_s: float = LATENCY_S) -> NetworkTrace:
     """
     source = SourceFile(path)
     rows: list[tuple[float, float]] = []
-    line = first = 0
+    lines: list[int] = []
+    line = 0
     for line, text in enumerate(source.text().splitlines(), start=1):
         cells = text.split()
         if not cells:
@@ -107,21 +109,21 @@ def read_two_columns(path: Path, latency_s: float = LATENCY_S) -> NetworkTrace:
         if len(cells) != 2:
             source.fault(f"has {len(cells)} columns; allowed: 'seconds Mbit/s'", line)
             continue
-        time_s = source.number(cells[0], "the time in s", line)
+        time_s = source.number(cells[0], "the time in s", line, LATEST_S)
         mbps = source.number(cells[1], "the bandwidth in Mbit/s", line)
         if time_s is None or mbps is None:
             continue
         if rows and time_s <= rows[-1][0]:
             source.fault(f"{time_s:g} s is not after the line above ({rows[-1][0]:g} s)", line)
         rows.append((time_s, mbps * 1e6))
-        first = first or line
+        lines.append(line)
     source.check()
     if len(rows) < 2:
         raise source.fail("needs two lines or more: a bandwidth holds from the time of the line above", line)
     times_s, bandwidths_bps = zip(*rows, strict=True)
-    if not any(bandwidths_bps[1:]):
-        raise source.fail(ALL_ZERO, first)
     durations_s = tuple(end - start for start, end in pairwise(times_s))
+    if wrong := whole_fault(durations_s, bandwidths_bps[1:]):
+        raise source.fail(wrong[1], lines[wrong[0]])
     return _steady(path, durations_s, bandwidths_bps[1:], latency_s)
 
 
@@ -180,9 +182,10 @@ def read_irish_5g(path: Path, latency_s: float = LATENCY_S) -> NetworkTrace:
     source.check()
     if not bandwidths_bps:
         raise source.fail("has no rows", 1)
-    if not any(bandwidths_bps):
-        raise source.fail(ALL_ZERO, line)
-    return _steady(path, (IRISH_PERIOD_S,) * len(bandwidths_bps), tuple(bandwidths_bps), latency_s)
+    durations_s = (IRISH_PERIOD_S,) * len(bandwidths_bps)
+    if wrong := whole_fault(durations_s, bandwidths_bps):
+        raise source.fail(wrong[1], line)
+    return _steady(path, durations_s, tuple(bandwidths_bps), latency_s)
 
 
 def _steady(

@@ -14,11 +14,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.workloads.sources import SourceFile, nearest, shorten
+from simulator.workloads.sources import LATEST_S, SourceFile, nearest, shorten
 from simulator.workloads.spec import Fixed, Gamma, OnOff, Poisson, ReplayedRate
 from simulator.workloads.window import Window
 
 Floats = NDArray[np.float64]
+
+MOST_PER_S = 1e9
+"""Highest rate of arrivals that a file may say: that of `devices.quantity.PerSecond`."""
 
 
 class Clock(Protocol):
@@ -149,7 +152,8 @@ def read_rate(source: SourceFile, spec: ReplayedRate, rate_per_s: float | None) 
     rates: list[float] = []
     seen: dict[str, dict[str, None]] = {column: {} for column in select}
     for line, cells in source.table(("start_s", "rate_rps", *select)):
-        start, rate = source.number(cells[0], "start_s", line), source.number(cells[1], "rate_rps", line)
+        start = source.number(cells[0], "start_s", line, LATEST_S)
+        rate = source.number(cells[1], "rate_rps", line, MOST_PER_S)
         for column, cell in zip(select, cells[2:], strict=True):
             seen[column][cell] = None
         if start is None or rate is None or cells[2:] != list(select.values()):

@@ -10,7 +10,7 @@ from typing import Any
 from simulator.workloads.graphs import MOST_NODES, AnswerGraph, from_graphs
 from simulator.workloads.readers import Rows, block_ids, check_cover
 from simulator.workloads.requests import Requests
-from simulator.workloads.sources import SourceFile, nearest, shorten
+from simulator.workloads.sources import LARGEST, LATEST_S, SourceFile, nearest, shorten
 
 DIFFICULTY = 0.5
 """Difficulty of a node that does not state one."""
@@ -62,12 +62,12 @@ class _Line:
         self.sound &= number is not None
         return number
 
-    def number(self, value: object, what: str) -> float | None:
-        """Return `value` as a number, finite and not negative."""
+    def number(self, value: object, what: str, most: float = LARGEST) -> float | None:
+        """Return `value` as a number from 0 to `most`."""
         if isinstance(value, str):
-            self.fault(f"{what} is the text {shorten(value)}; allowed: finite numbers from 0")
+            self.fault(f"{what} is the text {shorten(value)}; allowed: finite numbers from 0 to {most:g}")
             return None
-        number = self._source.number(value, what, self._line)
+        number = self._source.number(value, what, self._line, most)
         self.sound &= number is not None
         return number
 
@@ -100,7 +100,7 @@ def read_graphs(source: SourceFile, hash_block_tokens: int = 16) -> Requests:
     for number, row in source.json_rows(("arrival_s", "prompt_tokens", "nodes")):
         line = _Line(source, number)
         line.keys(row, _QUESTION_KEYS)
-        arrival_s = line.number(row["arrival_s"], "arrival_s")
+        arrival_s = line.number(row["arrival_s"], "arrival_s", LATEST_S)
         prompt_tokens = line.count(row["prompt_tokens"], "prompt_tokens")
         graph = _graph(line, row)
         answer_tokens = (

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from simulator.workloads.requests import Requests
-from simulator.workloads.sources import SourceFile, nearest, shorten
+from simulator.workloads.sources import LATEST_S, SourceFile, nearest, shorten
 
 MOONCAKE_BLOCK_TOKENS = 512
 """Tokens per entry of ``hash_ids`` in the Mooncake traces."""
@@ -132,7 +132,7 @@ def read_mooncake(source: SourceFile) -> Requests:
     """
     rows = Rows(source)
     for line, row in source.json_rows(("timestamp", "input_length", "output_length", "hash_ids")):
-        time_ms = source.number(row["timestamp"], "timestamp", line)
+        time_ms = source.number(row["timestamp"], "timestamp", line, 1e3 * LATEST_S)
         input_tokens = source.count(row["input_length"], "input_length", line)
         output_tokens = source.count(row["output_length"], "output_length", line)
         ids = block_ids(source, row["hash_ids"], line)
@@ -197,7 +197,7 @@ def read_sharegpt(source: SourceFile, hardware: str | None = None, model: str | 
     for line, (on, of, _, arrival, prompt, answer) in source.table(columns):
         setups[(on, of)] = None
         fields = (
-            source.number(arrival, "arrival_s", line),
+            source.number(arrival, "arrival_s", line, LATEST_S),
             source.count(prompt, "input_toks", line),
             source.count(answer, "output_toks", line),
         )
@@ -233,7 +233,7 @@ def read_csv(source: SourceFile, hash_block_tokens: int = 512) -> Requests:
     rows = Rows(source)
     hashed = False
     for line, cells in source.table(("arrival_s", "input_tokens", "output_tokens"), optional=("hash_ids",)):
-        arrival_s = source.number(cells[0], "arrival_s", line)
+        arrival_s = source.number(cells[0], "arrival_s", line, LATEST_S)
         input_tokens = source.count(cells[1], "input_tokens", line)
         output_tokens = source.count(cells[2], "output_tokens", line)
         ids = None

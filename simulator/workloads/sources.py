@@ -8,19 +8,22 @@ import io
 import json
 import math
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from devices.errors import Fault, InputError
+from devices.files import NO_FILE, file_fault, nearest_file, read_text
 from devices.quantity import NUMBER
 
 FAULTS_LISTED = 20
 """Faults listed per file; the rest is only counted."""
 
-MAXIMUM_BYTES = 256 * 2**20
-"""Larger files are refused: so many requests take more memory than most machines have."""
+LARGEST = 1e15
+"""Larger numbers are taken for slips: their sums and products would leave what a float holds."""
+
+LATEST_S = 1e12
+"""So are later times, some 30,000 years; a trace may count from the epoch of its clock."""
 
 MAX_TOKENS = 100_000_000
 """Longest prompt or answer that is taken for a number of tokens and not for a slip."""
@@ -78,30 +81,13 @@ class SourceFile:
         InputError
             Where the file cannot be read, is not UTF-8 or is empty.
         """
-        data = self._bytes()
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            column = error.start - data.rfind(b"\n", 0, error.start)
-            raise self.fail(f"byte 0x{data[error.start]:02x} is not UTF-8 text", line, column) from None
+        fault = file_fault(self.path)
+        if fault == NO_FILE:
+            raise self.fail(f"{fault}{nearest_file(self.path)}")
+        text = read_text(self.path, self._shown, self._key)
         if not text.strip():
             raise self.fail("the file is empty")
         return text
-
-    def _bytes(self) -> bytes:
-        try:
-            if not stat.S_ISREG(self.path.stat().st_mode):  # a pipe would be waited for, a device has no end
-                raise self.fail("cannot be read: it is not a file")
-            with self.path.open("rb") as file:
-                data = file.read(MAXIMUM_BYTES + 1)
-        except FileNotFoundError:
-            raise self.fail(f"no such file{self._nearest_file()}") from None
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            raise self.fail(f"cannot be read: {getattr(error, 'strerror', error)}") from None
-        if len(data) > MAXIMUM_BYTES:
-            raise self.fail(f"larger than {MAXIMUM_BYTES // 2**20} MiB")
-        return data
 
     def table(self, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
         """Yield (line, cells) of a CSV file with a header; cells in the order asked for.
@@ -174,25 +160,18 @@ class SourceFile:
             return None
         return number
 
-    def number(self, value: object, what: str, line: int) -> float | None:
-        """Return `value`, a number or its text, if finite and not negative; else None, and note a fault."""
+    def number(self, value: object, what: str, line: int, most: float = LARGEST) -> float | None:
+        """Return `value`, a number or its text, if it is from 0 to `most`; else None, and note a fault."""
         number = math.nan
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             try:
                 number = math.nan if isinstance(value, str) and not _NUMBER.fullmatch(value) else float(value)
             except OverflowError:  # a whole number that no float holds
                 number = math.inf
-        if not 0 <= number < math.inf:
-            self.fault(f"{what} is {shorten(value)}; allowed: finite numbers from 0", line)
+        if not 0 <= number <= most:
+            self.fault(f"{what} is {shorten(value)}; allowed: finite numbers from 0 to {most:g}", line)
             return None
         return number
-
-    def _nearest_file(self) -> str:
-        """Name the file of the same folder that is most like the missing one."""
-        folder = self.path.parent
-        if not folder.is_dir():
-            return f" (nor is there a folder {folder.name!r})"
-        return nearest(self.path.name, [entry.name for entry in folder.iterdir()])
 
 
 class _RepeatedKeyError(Exception):

@@ -331,7 +331,7 @@ def test_some_ends_of_a_range_are_natural(name: str, side: str, natural: bool) -
         (["dram-pcie5", "--data", "nowhere"], "microbench.csv: copies over PCIe 5: not found"),
         (["dram-pcie4", "-o", "pyproject.toml"], "pyproject.toml: is no folder"),
         (["all", "--check", "--in-place"], "not allowed with"),
-        (["--from", "absent.csv", "-o", "mine.yaml"], "absent.csv: cannot read"),
+        (["--from", "absent.csv", "-o", "mine.yaml"], "absent.csv: no such file"),
         (["--from", "absent.csv"], "--from needs -o"),
         (["a40", "--from", "absent.csv", "-o", "mine.yaml"], "no NAME"),
         (["--from", MEASUREMENTS / "cpu_step.csv", "-o", "mine.yml"], "is called NAME.yaml"),

@@ -98,8 +98,8 @@ def test_a_malformed_row_names_its_line(
     ("arguments", "message"),
     [
         (["transfer", "x.csv"], "nearest: transfers"),
-        (["transfers", "absent.csv"], "absent.csv: there is no such file"),
-        (["vidur", "absent.csv"], "absent.csv: there is no such file"),
+        (["transfers", "absent.csv"], "absent.csv: no such file"),
+        (["vidur", "absent.csv"], "absent.csv: no such file"),
         (["transfers", "absent.csv", "-o", "not-there/out.csv"], "folder does not exist"),
         (["transfers"], "PATH"),
     ],

@@ -117,9 +117,9 @@ def test_files(tmp_path):
     assert read_document(good).name == str(good)
     bad = tmp_path / "bad.yaml"
     bad.write_bytes(b"a: 1\nb: \xc3\xa9\xff\n")
-    assert faults_of(bad) == ["f.yaml:2:5: byte 0xff is not UTF-8"]
-    assert "No such file" in faults_of(tmp_path / "none.yaml")[0]
-    assert "directory" in faults_of(tmp_path)[0]
+    assert faults_of(bad) == ["f.yaml:2:5: byte 0xff is not UTF-8 text"]
+    assert "no such file" in faults_of(tmp_path / "none.yaml")[0]
+    assert "is a folder, not a file" in faults_of(tmp_path)[0]
     with (tmp_path / "huge.yaml").open("wb") as file:
         file.truncate(MAXIMUM_BYTES + 1)
     assert faults_of(tmp_path / "huge.yaml") == ["f.yaml: larger than 16 MiB"]

@@ -377,13 +377,22 @@ def zeros(path):
     path.symlink_to("/dev/zero")
 
 
-@pytest.mark.parametrize("make", [a_folder, a_pipe, a_loop, nowhere, zeros])
+NO_FILES = {
+    a_folder: "is a folder, not a file",
+    a_pipe: "is a pipe, not a file",
+    a_loop: "cannot be read: Too many levels of symbolic links",
+    nowhere: "no",  # such file, or file beside the scenario
+    zeros: "is a device, not a file",
+}
+
+
+@pytest.mark.parametrize(("make", "part"), NO_FILES.items())
 @pytest.mark.parametrize("what", ["scenario", "requests", "network", "video", "base"])
-def test_what_is_no_file(refused, desk, valid, make, what):
+def test_what_is_no_file(refused, desk, valid, make, part, what):
     path = desk.folder / ("it.json" if what == "video" else "it")
     make(path)
     if what == "scenario":
-        refused(["validate", "it"], "it", place="")
+        refused(["validate", "it"], "it", part, place="")
     elif what == "network" and make is a_folder:
         refused(["validate", desk.reads_network("it")], "it", "the folder holds no trace", "")
     elif what in ("requests", "network", "video"):
@@ -393,10 +402,10 @@ def test_what_is_no_file(refused, desk, valid, make, what):
             "video": lambda: desk.reads_video("it.json"),
         }
         scenario = reads[what]()
-        refused(["validate", scenario], scenario, "there is no file")
+        refused(["validate", scenario], scenario, part)
     else:
         desk.write("sweep.yaml", valid["sweep"].replace("scenario.yaml", "it"))
-        refused(["validate", "sweep.yaml"], "sweep.yaml", "there is no file", "3:7")
+        refused(["validate", "sweep.yaml"], "sweep.yaml", part, "3:7")
 
 
 @pytest.mark.parametrize(

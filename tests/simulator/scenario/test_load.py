@@ -166,7 +166,7 @@ def test_a_missing_file_names_the_nearest(tmp_path):
 
 
 def test_missing_scenario_file(tmp_path):
-    with pytest.raises(InputError, match=r"none\.yaml: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"none\.yaml: no such file"):
         load(tmp_path / "none.yaml")
 
 
