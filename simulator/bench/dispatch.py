@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from simulator.commands.scenarios import SHIPPED
-from simulator.experiments.execution import worker_pool, workers_of
+from simulator.experiments.executors import worker_pool, workers_of
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_file import Sweep, load_sweep
 from simulator.experiments.sweep_store import Planned, read_results

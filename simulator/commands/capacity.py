@@ -11,7 +11,7 @@ from simulator.commands.study import parse_vary
 from simulator.experiments.capacity import capacity as search
 from simulator.experiments.capacity_search import Probe
 from simulator.experiments.capacity_store import Found, as_rows
-from simulator.experiments.execution import worker_pool
+from simulator.experiments.executors import worker_pool
 from simulator.experiments.run_store import to_json
 from simulator.experiments.statistics import Estimate
 from simulator.experiments.tables import text_table

@@ -13,7 +13,7 @@ from simulator.commands.scenarios import find_scenario
 from simulator.experiments.compare import compare as compare_variants
 from simulator.experiments.comparison import Comparison
 from simulator.experiments.evidence import assumed_note, fallbacks
-from simulator.experiments.execution import worker_pool
+from simulator.experiments.executors import worker_pool
 from simulator.experiments.report import comparison_text
 from simulator.experiments.run_store import to_json
 from simulator.experiments.statistics import estimates_data

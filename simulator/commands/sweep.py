@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from devices.errors import Fault, InputError
 from simulator.commands.scenarios import find_scenario
-from simulator.experiments.execution import worker_pool, workers_of
+from simulator.experiments.executors import worker_pool, workers_of
 from simulator.experiments.notes import gathered
 from simulator.experiments.progress_bar import TerminalLine, line_of, rate_of
 from simulator.experiments.run_store import to_json

@@ -1,39 +1,27 @@
-"""Running simulations, one after another in this process or through an executor: one path for both."""
+"""Running simulations, one after another in this process or through an executor; a run that fails is data."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from devices.errors import Fault, InputError, SimulatorError
+from devices.errors import InputError, SimulatorError
+from simulator.experiments.executors import do_in_pools, workers_of
 from simulator.experiments.identity import identify
 from simulator.experiments.observations import Observations, of_requests, of_viewers
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
 from simulator.metrics.cautions import overload_of
 from simulator.policies.blame import policy_in
-from simulator.policies.plugins import load_plugins, loaded_plugins
 from simulator.scenario.load import Resolver
 from simulator.scenario.spec import Scenario
-from simulator.world import simulate
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-CONNECT_S = 5
-"""How long the scheduler of a cluster may take to answer, in s."""
-
-WORKERS = 8
-"""How many workers an executor is taken to have that does not tell."""
+from simulator.world import RunResult, simulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +83,15 @@ def execute(job: Job) -> Outcome:
     except (Exception, SystemExit) as error:  # a policy must not end the command
         failure = _failure(stage, error)
     effort = Effort(time.perf_counter() - started, peak_memory_bytes())
+    failure = _stored(job, result, failure, effort)
+    notes = result.notes if result is not None else ()
+    if failure:
+        return Outcome(None, {}, notes, failure, effort)
+    return Outcome(summary, observations, notes, failure, effort, overloaded)
+
+
+def _stored(job: Job, result: RunResult | None, failure: Failure | None, effort: Effort) -> Failure | None:
+    """Write the run's folder where one is asked for; return why the run has failed, None where it has not."""
     if job.store is not None and not (failure and failure.faults):  # bad input leaves nothing behind
         try:
             identity = identify(job.scenario, job.resolve, job.replication)
@@ -103,114 +100,7 @@ def execute(job: Job) -> Outcome:
             write_run(job.store, job.scenario, job.replication, identity, effort, job.command, what)
         except Exception as error:
             failure = failure or _failure("store", error)
-    notes = result.notes if result is not None else ()
-    if failure:
-        return Outcome(None, {}, notes, failure, effort)
-    return Outcome(summary, observations, notes, failure, effort, overloaded)
-
-
-@contextmanager
-def worker_pool(processes: int, dask: str | None = None) -> Iterator[Executor | None]:
-    """Give an executor of so many processes, None for one, which is this process; or that of a dask cluster.
-
-    Parameters
-    ----------
-    processes
-        How many; without meaning where `dask` is given.
-    dask
-        Address of the scheduler of a cluster, such as ``tcp://host:8786``.
-
-    Raises
-    ------
-    InputError
-        Where there is no scheduler at `dask`, or ``distributed`` is not installed.
-    """
-    if dask is not None:
-        with _dask_executor(dask) as executor:
-            yield executor
-    elif processes == 1:
-        yield None
-    else:
-        with process_pool(processes) as executor:
-            yield executor
-
-
-def process_pool(processes: int) -> ProcessPoolExecutor:
-    """Return a pool of processes that end when this one does, be it by ``kill -9``."""
-    return ProcessPoolExecutor(processes, initializer=_begin, initargs=(loaded_plugins(),))
-
-
-def _begin(plugins: Sequence[str]) -> None:
-    """Make ready for work: know the plug-ins, and end with the parent."""
-    load_plugins(plugins)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as for a job in the background
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them in mid-run
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)  # left alone, it would wait for work for ever
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-@contextmanager
-def _dask_executor(address: str) -> Iterator[Executor]:
-    try:
-        from distributed import Client, SchedulerPlugin, WorkerPlugin  # noqa: PLC0415 (an extra, and a slow import)
-        from distributed.comm.addressing import get_address_host_port  # noqa: PLC0415
-    except ImportError as error:
-        message = "distributed is not installed: pip install 'hetsim[dask]'"
-        raise InputError(Fault(message, file="--dask")) from error
-    try:
-        get_address_host_port(address)  # a client of what is no address takes long to notice
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        message = f"there is no scheduler at {address!r}: {error}"
-        raise InputError(Fault(message, file="--dask")) from error
-
-    plugins = loaded_plugins()
-
-    class _ToWorker(WorkerPlugin):
-        def setup(self, worker: object) -> None:
-            load_plugins(plugins)
-
-    class _ToScheduler(SchedulerPlugin):
-        async def start(self, scheduler: object) -> None:
-            load_plugins(plugins)
-
-    with client:
-        for plugin in (_ToScheduler(), _ToWorker()) if plugins else ():  # also for workers that come later
-            client.register_plugin(plugin)
-        executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
-        try:
-            yield executor
-        finally:
-            executor.shutdown(wait=False)
-
-
-class InProcess(Executor):
-    """Does what it is given at once, in this process."""
-
-    _max_workers = 0  # beside this process
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call `fn` and return what it came to."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-def workers_of(executor: Executor) -> int:
-    """Return how many workers an executor has, as far as it tells; a cluster may tell another number later."""
-    client = getattr(executor, "_client", None)
-    if client is not None and client.status == "running":
-        return sum(client.nthreads().values())
-    return int(getattr(executor, "_max_workers", WORKERS))
+    return failure
 
 
 def run_jobs(
@@ -220,28 +110,77 @@ def run_jobs(
 ) -> list[Outcome]:
     """Do all `jobs` and return what they came to, in their order.
 
+    A job that takes its process down with it has failed; the others are done all the same.
+
     Parameters
     ----------
     executor
-        Where to run them; None: here, one after another.
+        Where to run them; None: here, one after another. A pool of processes that breaks is followed by another.
     progress
         Called with the number and the outcome of each job, in their order.
     """
-    futures = [executor.submit(execute, _anywhere(job)) for job in jobs] if executor is not None else []
-    outcomes: list[Outcome] = []
-    try:
+    work = _Jobs(jobs, progress)
+    if executor is None:
         for number, job in enumerate(jobs):
-            outcomes.append(_received(futures[number]) if futures else execute(job))
-            progress(number, outcomes[-1])
-    except BaseException:
-        if isinstance(executor, ProcessPoolExecutor):
-            # it complains of futures that are cancelled one by one while its processes are lost
-            executor.shutdown(cancel_futures=True)
-        else:
-            for future in futures:
-                future.cancel()
-        raise
-    return outcomes
+            work.ended(number, execute(job))
+    elif isinstance(executor, ProcessPoolExecutor):
+        do_in_pools(work, range(len(jobs)), workers_of(executor), executor)
+    else:
+        work.hand_out(range(len(jobs)), executor)
+    return [work.outcomes[number] for number in range(len(jobs))]
+
+
+@dataclass(slots=True)
+class _Jobs:
+    """Jobs by their number, and what has become of them."""
+
+    jobs: Sequence[Job]
+    progress: Callable[[int, Outcome], None]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    _told: int = 0
+    _under_way: set[int] = field(default_factory=set)
+
+    def hand_out(self, left: Sequence[int], executor: Executor) -> None:
+        """Have jobs done; a pool of processes is given one for each, so that what it loses is known."""
+        in_pool = isinstance(executor, ProcessPoolExecutor)
+        waiting, at_once = deque(left), workers_of(executor) if in_pool else len(left)
+        pending: dict[Future[Outcome], int] = {}
+        self._under_way.clear()
+        try:
+            while waiting or pending:
+                while waiting and len(pending) < at_once:
+                    number = waiting.popleft()
+                    self._under_way.add(number)
+                    pending[executor.submit(execute, _anywhere(self.jobs[number]))] = number
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    number = pending.pop(future)
+                    self.ended(number, _received(future, in_pool))
+                    self._under_way.discard(number)
+        except BaseException:
+            if in_pool:  # it complains of futures that are cancelled one by one while its processes are lost
+                executor.shutdown(cancel_futures=True)
+            else:
+                for future in pending:
+                    future.cancel()
+            raise
+
+    def recover(self, left: Sequence[int]) -> tuple[list[int], list[int]]:
+        """See `simulator.experiments.executors.Work`."""
+        left = [number for number in left if number not in self.outcomes]
+        return [it for it in left if it in self._under_way], [it for it in left if it not in self._under_way]
+
+    def fail(self, item: int, why: str) -> None:
+        """Count a job as failed whose process was lost; its folder says so."""
+        effort = Effort(0.0, None)
+        failure = _stored(self.jobs[item], None, Failure("execute", "BrokenProcessPool", why, ""), effort)
+        self.ended(item, Outcome(None, {}, (), failure, effort))
+
+    def ended(self, number: int, outcome: Outcome) -> None:
+        """Take what a job has come to, and tell of all that have ended before the first that has not."""
+        self.outcomes[number] = outcome
+        while self._told in self.outcomes:
+            self._told += 1
+            self.progress(self._told - 1, self.outcomes[self._told - 1])
 
 
 def _anywhere(job: Job) -> Job:
@@ -250,10 +189,13 @@ def _anywhere(job: Job) -> Job:
     return replace(job, resolve=resolve, store=None if job.store is None else job.store.absolute())
 
 
-def _received(future: Future[Outcome]) -> Outcome:
+def _received(future: Future[Outcome], in_pool: bool) -> Outcome:
+    """Return what a job has come to; a pool that has broken is raised, as another one follows."""
     try:
         return future.result()
     except Exception as error:  # the worker itself is gone, for instance killed for its memory
+        if in_pool and isinstance(error, BrokenProcessPool):
+            raise
         return Outcome(None, {}, (), _failure("execute", error), Effort(0.0, None))
 
 

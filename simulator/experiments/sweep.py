@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devices.errors import Fault, InputError
-from simulator.experiments.execution import InProcess, Outcome
+from simulator.experiments.execution import Outcome
+from simulator.experiments.executors import InProcess, do_in_pools
 from simulator.experiments.folders import slug
 from simulator.experiments.stored_sweep import write_manifest
 from simulator.experiments.sweep_chunk import do_run, key_of
@@ -142,7 +143,7 @@ def run_sweep(
         elif jobs == 1:
             dispatch.hand_out(left, InProcess())
         else:
-            dispatch.in_pools(left, jobs)
+            do_in_pools(dispatch, left, jobs)
     results = read_results(folder)
     if any(run.key not in results for run in runs):
         return None

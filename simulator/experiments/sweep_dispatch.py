@@ -15,12 +15,11 @@ from concurrent.futures import (
     Future,
     wait,
 )
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from devices.errors import InputError, SimulatorError
-from simulator.experiments.execution import process_pool, workers_of
+from simulator.experiments.executors import workers_of
 from simulator.experiments.sweep_chunk import Chunk, do
 from simulator.experiments.sweep_claims import release
 from simulator.experiments.sweep_file import Sweep
@@ -31,9 +30,6 @@ CHUNK_S = 0.5
 
 MOST_IN_CHUNK = 200
 """Runs of a chunk at most."""
-
-ATTEMPTS = 2
-"""Processes of its own that a run may take down with it before it counts as failed."""
 
 ASK_S = 1.0
 """How often a cluster is asked how large it is, in s."""
@@ -121,34 +117,16 @@ class Dispatch:
                     size = max(1, min(fitting, 2 * size, MOST_IN_CHUNK, len(waiting) // ahead))
                 self._under_way.difference_update(run.key for run in given.runs)
 
-    def in_pools(self, left: Sequence[Planned], jobs: int) -> None:
-        """Have runs done by processes; where one is lost, what was under way is done alone, then a new pool goes on."""
-        while left:
-            try:
-                with process_pool(jobs) as pool:
-                    self.hand_out(left, pool)
-                return
-            except BrokenProcessPool:
-                lost, ended = set(self._under_way), read_ended(self.driver.parent, self.driver.name)
-            self.ended(len(lost & ended))
-            left = [run for run in left if run.key not in ended]
-            for run in left:
-                if run.key in lost:
-                    self._alone(run)
-            left = [run for run in left if run.key not in lost]
+    def recover(self, left: Sequence[Planned]) -> tuple[list[Planned], list[Planned]]:
+        """See `simulator.experiments.executors.Work`."""
+        lost, ended = set(self._under_way), read_ended(self.driver.parent, self.driver.name)
+        self.ended(len(lost & ended))
+        left = [run for run in left if run.key not in ended]
+        return [run for run in left if run.key in lost], [run for run in left if run.key not in lost]
 
-    def _alone(self, run: Planned) -> None:
-        """Do one run in a process of its own; it has failed where that process is lost again and again."""
-        for _ in range(ATTEMPTS):
-            try:
-                with process_pool(1) as pool:
-                    self.hand_out([run], pool)
-                return
-            except BrokenProcessPool:
-                if run.key in read_ended(self.driver.parent, self.driver.name):
-                    self.ended(1)
-                    return
-        self._failed(run, "its process was lost")
+    def fail(self, item: Planned, why: str) -> None:
+        """Write down that a run has failed."""
+        self._failed(item, why)
         self.ended(1)
 
     def _chunk(self, runs: Sequence[Planned]) -> Chunk:

@@ -14,7 +14,7 @@ from simulator.commands.scenarios import find_scenario
 from simulator.experiments.capacity import capacity as search
 from simulator.experiments.compare import as_yaml
 from simulator.experiments.compare import compare as run_comparison
-from simulator.experiments.execution import worker_pool
+from simulator.experiments.executors import worker_pool
 from simulator.experiments.progress_bar import rate_of
 from simulator.experiments.stored_sweep import load_sweep_folder
 from simulator.experiments.sweep import folder_of, plan, run_sweep

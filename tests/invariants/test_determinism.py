@@ -14,7 +14,7 @@ import pytest
 
 from devices.document import dump_yaml
 from simulator.experiments.compare import compare
-from simulator.experiments.execution import process_pool
+from simulator.experiments.executors import process_pool
 from simulator.experiments.run_store import MANIFEST
 from simulator.scenario.load import load_text, resolver, to_data
 from simulator.world import simulate

@@ -18,7 +18,8 @@ from simulator.experiments import capacity as searching
 from simulator.experiments.capacity import CapacityStudy, capacity
 from simulator.experiments.capacity_search import TOLERANCE, Capacity
 from simulator.experiments.capacity_store import read_capacity
-from simulator.experiments.execution import InProcess, Job, Outcome
+from simulator.experiments.execution import Job, Outcome
+from simulator.experiments.executors import InProcess
 from simulator.experiments.observations import Observations
 from simulator.experiments.run_store import Effort
 from simulator.experiments.slo import Objective, judge, parse_slo, requests_within

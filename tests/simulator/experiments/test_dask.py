@@ -16,7 +16,7 @@ import pytest
 
 from simulator.cli import main
 from simulator.commands.scenarios import SHIPPED
-from simulator.experiments.execution import worker_pool
+from simulator.experiments.executors import worker_pool
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_file import load_sweep
 

@@ -28,7 +28,7 @@ from simulator.commands.scenarios import SHIPPED
 from simulator.experiments import sweep_chunk as working
 from simulator.experiments import sweep_dispatch
 from simulator.experiments.comparison import flatten
-from simulator.experiments.execution import InProcess
+from simulator.experiments.executors import InProcess
 from simulator.experiments.stored_sweep import load_sweep_folder
 from simulator.experiments.sweep import plan, run_sweep
 from simulator.experiments.sweep_chunk import Chunk
