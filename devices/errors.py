@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LONGEST_PATH = 300
+"""Characters of a path inside a document that a message shows: a key may be as long as its file."""
+
 
 def printable(text: str) -> str:
     """Return a text as one line of a message shows it: control characters, odd bytes and the like as escapes.
@@ -43,7 +46,8 @@ class Fault:
         place = self.file
         if self.line:
             place += f":{self.line}:{self.column}"
-        return printable(": ".join(part for part in (place, self.path, self.message) if part))
+        path = self.path if len(self.path) <= _LONGEST_PATH else f"{self.path[:_LONGEST_PATH]}..."
+        return printable(": ".join(part for part in (place, path, self.message) if part))
 
 
 class InputError(SimulatorError):

@@ -291,8 +291,8 @@ Watts = Annotated[float, Quantity("W", high=1e9)]
 """Power, 0 to 1 GW."""
 Joules = Annotated[float, Quantity("J", high=1e15)]
 """Energy, 0 to 1 PJ."""
-PerSecond = Annotated[float, Quantity("1/s", high=1e9, above_low=True)]
-"""Rate of events, above 0."""
+PerSecond = Annotated[float, Quantity("1/s", low=1e-12, high=1e9)]
+"""Rate of events, from one in some 30,000 years up."""
 Metres = Annotated[float, Quantity("m", low=-1e7, high=1e7)]
 """Coordinate, within 10,000 km of the origin."""
 KilogramsPerJoule = Annotated[float, Quantity("kg/J", high=1e-6)]
@@ -315,6 +315,8 @@ Exponent = Annotated[float, Quantity("", low=1.0, high=20.0)]
 """Exponent of a smooth maximum, 1 (a sum) to 20 (nearly a maximum)."""
 Count = Annotated[int, Quantity("", low=1, high=1e9, whole=True)]
 """How many, 1 to 1e9."""
+Pieces = Annotated[int, Quantity("", low=1, high=1e5, whole=True)]
+"""How many of a thing that is simulated one by one, 1 to 100,000."""
 NonNegativeCount = Annotated[int, Quantity("", high=1e9, whole=True)]
 """How many, 0 to 1e9."""
 

@@ -100,6 +100,19 @@ def name_of(decision: str, policy: object) -> str:
     raise PolicyError(f"{type(policy).__qualname__} is no registered {decision} policy")
 
 
+def called(decision: str, policy: object) -> str:
+    """Return what messages call a policy: its decision and registered name, such as ``kv_loading policy 'cake'``."""
+    for name, cls in policies(decision).items():
+        if type(policy) is cls:
+            return f"{decision} policy {name!r}"
+    return f"{decision} policy of class {type(policy).__qualname__}"
+
+
+def nonsense(decision: str, policy: object, what: str) -> PolicyError:
+    """Return the error to raise where a policy decides what makes no sense: `what` follows its name."""
+    return PolicyError(f"{called(decision, policy)} {what}")
+
+
 @cache
 def _load() -> None:
     """Import the built-in policies and the installed plug-ins, once."""

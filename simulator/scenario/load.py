@@ -73,8 +73,9 @@ def load_text(
 
 def _checked(document: Document, overrides: Iterable[str], seed: int | None, resolve: Resolver) -> Scenario:
     # Late, for whoever only wants a `Scenario`'s types: these bring pydantic and the catalogues.
+    from simulator.scenario.parts import sound_parts  # noqa: PLC0415
     from simulator.scenario.references import check_files, check_references  # noqa: PLC0415
-    from simulator.scenario.relations import check_relations, sound_parts  # noqa: PLC0415
+    from simulator.scenario.relations import check_relations  # noqa: PLC0415
     from simulator.scenario.validation import validate  # noqa: PLC0415
 
     document, faults = apply_overrides(Scenario, document, overrides)

@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from devices.catalogue import load_profile, profile_names
-from devices.document import Document, Path_
+from devices.document import Path_
 from devices.profiles import GpuProfile
 from devices.sourced import unknown_name
 from simulator.policies.decoding import Decoding
 from simulator.scenario.fault_relations import check_fault
-from simulator.scenario.fault_spec import FaultSpec
+from simulator.scenario.parts import Parts
 from simulator.scenario.references import Problem
-from simulator.scenario.shapes import fields_of
+from simulator.scenario.sizes import check_sizes
 from simulator.scenario.spec import (
     BandwidthTrace,
     BandwidthUniform,
     DeviceSpec,
-    LinkSpec,
     LlmService,
-    Scenario,
 )
 from simulator.scenario.streaming_relations import check_streaming
 from simulator.scenario.streaming_spec import StreamingService
-from simulator.scenario.validation import validate
 from simulator.serving.models import ModelSpec, load_model, model_names
 from simulator.workloads.spec import WorkloadSpec
 
 SHORTEST_DRAW_S = 1e-3
 """Shortest time between two draws of a bandwidth: each one is kept, so that shorter ones would fill memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The entries of a scenario that have no fault of their own."""
-
-    devices: Mapping[str, DeviceSpec]
-    """Devices by name."""
-    links: Mapping[str, LinkSpec]
-    """Links by name."""
-    services: Mapping[str, LlmService | StreamingService]
-    """Services by name."""
-    workloads: Mapping[str, WorkloadSpec]
-    """Workloads by name."""
-    faults: Mapping[str, FaultSpec]
-    """Faults by name."""
-    horizon: float | None = None
-    """Simulated time at which the run stops."""
-
-
-def sound_parts(document: Document) -> Parts:
-    """Return the parts of a scenario's document that have no fault of their own."""
-    data = document.data if isinstance(document.data, dict) else {}
-    sections: dict[str, dict[str, Any]] = {}
-    for section in ("devices", "links", "services", "workloads", "faults"):
-        names = data.get(section)
-        hint = typing.get_args(fields_of(Scenario)[section])[1]
-        read = (
-            {name: validate(hint, document, (section, name))[0] for name in names}
-            if isinstance(names, dict)
-            else {}
-        )
-        sections[section] = {name: entry for name, entry in read.items() if entry is not None}
-    horizon = (
-        validate(fields_of(Scenario)["horizon"], document, ("horizon",))[0] if "horizon" in data else None
-    )
-    return Parts(**sections, horizon=horizon)
 
 
 def check_relations(parts: Parts) -> Iterator[Problem]:
@@ -90,8 +48,13 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
             yield from check_precision(("services", name), service, device)
             yield from check_memory(("services", name), service, device)
     yield from _shared_gpus(parts)
+    sound: dict[str, WorkloadSpec] = {}
     for name, workload in parts.workloads.items():
-        yield from _workload(name, workload)
+        wrong = list(_workload(name, workload))
+        yield from wrong
+        if not wrong:
+            sound[name] = workload
+    yield from check_sizes(replace(parts, workloads=sound))
     for name, fault in parts.faults.items():
         yield from check_fault(("faults", name), fault, parts.devices, parts.services, parts.workloads)
 

@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from devices.quantity import Bytes, BytesPerSecond, Count, Multiple, NonNegativeCount, Ratio, Seconds, Tagged
+from devices.quantity import (
+    Bytes,
+    BytesPerSecond,
+    Count,
+    Multiple,
+    NonNegativeCount,
+    Pieces,
+    Ratio,
+    Seconds,
+    Tagged,
+)
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.kv_loading.compute_only import ComputeOnly
@@ -56,7 +66,7 @@ class DeviceSpec:
 
     profile: str
     """Name in the device catalogue (`hetsim list devices`)."""
-    count: Count | None = None
+    count: Pieces | None = None
     """How many GPUs; None: as many as the services need. For a storage device: drives striped together. For phones:
     how many alike; None: one."""
     memory: Bytes | None = None
@@ -125,7 +135,7 @@ class LlmService:
     expert_imbalance: Multiple = 1.0
     """With `expert_parallel`: tokens on the busiest group over the mean of all groups, from 1 on. Assumed: what it is
     in truth hangs on the model and on what is asked."""
-    replicas: Count | None = None
+    replicas: Pieces | None = None
     """Independent copies; None: as many as the GPUs allow (one where their count is open too)."""
     engine: str = "vllm-0.12"
     """Serving engine and version whose overheads apply (`hetsim list engines`)."""

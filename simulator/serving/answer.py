@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from simulator.core import ARRIVAL
 from simulator.policies.decoding import Generation, visible_edges
 from simulator.policies.node_order import ReadyNode
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import nonsense
 from simulator.serving.prefix_ids import AnswerIds
 from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
@@ -187,9 +187,7 @@ class Answer:
         order = self.service.node_order
         rank = order.key(ReadyNode(it.tokens, self._ahead[number])) if it.after else None
         if it.after and not (isinstance(rank, int | float) and -math.inf < rank < math.inf):
-            raise PolicyError(
-                f"node_order policy {type(order).__qualname__} decided the key {rank!r}; allowed: finite numbers"
-            )
+            raise nonsense("node_order", order, f"decided the key {rank!r}; allowed: finite numbers")
         sequence = GenerationSequence(
             self,
             number,

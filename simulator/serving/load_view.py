@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simulator.policies.kv_loading.protocol import LoadPlan
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import nonsense
 from simulator.serving.kv_tiers import KvTiers, Segment, tail_pieces
 from simulator.serving.step_cost import StepCost
 
@@ -100,21 +100,20 @@ def check_plan(policy: object, plan: object, view: AdmissionView) -> LoadPlan:
     PolicyError
         Naming the policy and the decision where it does not.
     """
-    name = type(policy).__qualname__
     if not isinstance(plan, LoadPlan):
-        raise PolicyError(f"kv_loading policy {name} returned {plan!r}, not a LoadPlan")
+        raise nonsense("kv_loading", policy, f"returned {plan!r}, not a LoadPlan")
     low, high = view.resident_tokens, view.stored_tokens
     if not all(type(it) is int for it in (plan.compute_to, plan.load_from)):
-        raise PolicyError(f"kv_loading policy {name} decided {plan}: tokens are whole numbers")
+        raise nonsense("kv_loading", policy, f"decided {plan}: tokens are whole numbers")
     if not all(type(it) is bool for it in (plan.yields, plan.overlap_layers)):
-        raise PolicyError(
-            f"kv_loading policy {name} decided {plan}: yields and overlap_layers are true or false"
-        )
+        raise nonsense("kv_loading", policy, f"decided {plan}: yields and overlap_layers are true or false")
     if not (low <= plan.compute_to <= high and low <= plan.load_from <= high):
-        raise PolicyError(f"kv_loading policy {name} decided {plan}: both must lie in {low}..{high}")
+        raise nonsense("kv_loading", policy, f"decided {plan}: both must lie in {low}..{high}")
     if plan.compute_to < plan.load_from:
-        raise PolicyError(
-            f"kv_loading policy {name} decided {plan}: tokens {plan.compute_to}..{plan.load_from} of the prefix "
-            "are neither computed nor loaded"
+        raise nonsense(
+            "kv_loading",
+            policy,
+            f"decided {plan}: tokens {plan.compute_to}..{plan.load_from} of the prefix "
+            "are neither computed nor loaded",
         )
     return plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import nonsense
 from simulator.policies.routing import Routing
 from simulator.serving.replica import Replica
 from simulator.serving.sequence import Sequence
@@ -48,9 +48,8 @@ class ReplicaPool:
         else:
             choice = self._routing.choose(up, sequence.hash_ids, self._routed)
             if type(choice) is not int or choice not in range(len(up)):
-                raise PolicyError(
-                    f"routing policy {type(self._routing).__qualname__} chose replica {choice!r}; "
-                    f"allowed: 0..{len(up) - 1}"
+                raise nonsense(
+                    "routing", self._routing, f"chose replica {choice!r}; allowed: 0..{len(up) - 1}"
                 )
         self._routed += 1
         return up[choice].index

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from simulator.policies.recovery import LostRequest, Recovery, Rescue
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import nonsense
 from simulator.serving.replica import Replica
 from simulator.serving.replica_pool import ANYWHERE, ReplicaPool
 from simulator.serving.sequence import Sequence
@@ -98,15 +98,14 @@ class Rescues:
             or rescue.where not in ("same", "any")
             or type(rescue.keep_generated) is not bool
         ):
-            raise PolicyError(
-                f"recovery policy {type(self._recovery).__qualname__} decided {rescue!r}; allowed: None, or a Rescue "
-                "whose `where` is 'same' or 'any' and whose `keep_generated` is a truth value"
+            what = (
+                f"decided {rescue!r}; allowed: None, or a Rescue whose `where` is 'same' or 'any' and whose "
+                "`keep_generated` is a truth value"
             )
+            raise nonsense("recovery", self._recovery, what)
         if retries >= MOST_RETRIES:
-            raise PolicyError(
-                f"recovery policy {type(self._recovery).__qualname__} has rescued one request {retries} times; "
-                f"allowed: at most {MOST_RETRIES}"
-            )
+            what = f"has rescued one request {retries} times; allowed: at most {MOST_RETRIES}"
+            raise nonsense("recovery", self._recovery, what)
         self._retries[sequence] = retries + 1
         sequence.restart(rescue.keep_generated)
         self.resume(sequence, index if rescue.where == "same" else ANYWHERE)

@@ -6,7 +6,7 @@ import numpy as np
 
 from simulator.policies.batching import Batching
 from simulator.policies.kv_loading import KvLoading
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import nonsense
 from simulator.serving.admission import AdmissionQueue
 from simulator.serving.batch import Batch
 from simulator.serving.kv_manager import KvManager
@@ -158,10 +158,8 @@ class Scheduler:
         """Ask the policy for the coming step's budget; what others take of every step is not to be had."""
         budget = self._batching.step_budget(self._rng)
         if type(budget) is not int or budget < 1:
-            raise PolicyError(
-                f"batching policy {type(self._batching).__qualname__} decided a step budget of {budget!r} tokens; "
-                "allowed: whole numbers from 1 on"
-            )
+            what = f"decided a step budget of {budget!r} tokens; allowed: whole numbers from 1 on"
+            raise nonsense("batching", self._batching, what)
         return min(budget, self.token_budget)
 
     def _equal_steps(self, run: Run) -> int:

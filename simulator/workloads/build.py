@@ -15,7 +15,7 @@ from simulator.workloads.embedded import generate_sessions, mooncake_conversatio
 from simulator.workloads.generators import generate
 from simulator.workloads.graph_reader import read_graphs
 from simulator.workloads.graph_shapes import ByCategory
-from simulator.workloads.lengths import length_faults
+from simulator.workloads.lengths import MOST_VARIATION, length_faults
 from simulator.workloads.questions import categories_of, generate_questions
 from simulator.workloads.readers import read_azure, read_csv, read_mooncake, read_sharegpt
 from simulator.workloads.requests import Requests
@@ -42,6 +42,10 @@ from simulator.workloads.window import Window
 
 STORED_BLOCK_TOKENS = 16
 """Tokens per prefix block of stored prompts from a trace without block ids."""
+
+
+MOST_SCALE = 1e6
+"""How many times as fast, or as slow, arrivals may come as in their trace."""
 
 
 def build(
@@ -150,8 +154,9 @@ def faults(spec: WorkloadSpec, name: str) -> list[Fault]:
     if isinstance(spec, Synthetic | Questions):
         wrong += _generator_faults(spec)
         wrong += _question_faults(spec) if isinstance(spec, Questions) else _synthetic_faults(spec)
-    elif not 0 < spec.rate_scale < math.inf:
-        wrong.append(("rate_scale", f"is {spec.rate_scale}; allowed: finite numbers above 0"))
+    elif not 1 / MOST_SCALE <= spec.rate_scale <= MOST_SCALE:
+        allowed = f"{1 / MOST_SCALE:g} to {MOST_SCALE:g}"
+        wrong.append(("rate_scale", f"is {spec.rate_scale}; allowed: finite numbers from {allowed}"))
     return [Fault(message, f"workloads.{name}.{field}") for field, message in wrong]
 
 
@@ -194,8 +199,9 @@ def _generator_faults(spec: Synthetic | Questions) -> list[tuple[str, str]]:
             wrong.append(("rate", f"is not set; {process.process} arrivals need a mean rate"))
         if spec.rate is not None and not 0 < spec.rate < math.inf:
             wrong.append(("rate", f"is {spec.rate} per second; allowed: finite numbers above 0"))
-    if isinstance(process, Gamma) and not 0 < process.cv < math.inf:
-        wrong.append(("arrivals.cv", f"is {process.cv}; allowed: finite numbers above 0"))
+    if isinstance(process, Gamma) and not 1 / MOST_VARIATION <= process.cv <= MOST_VARIATION:
+        allowed = f"{1 / MOST_VARIATION:g} to {MOST_VARIATION:g}"
+        wrong.append(("arrivals.cv", f"is {process.cv}; allowed: finite numbers from {allowed}"))
     if isinstance(process, OnOff) and not process.on > 0:
         wrong.append(("arrivals.on", f"is {process.on} s; allowed: above 0 s"))
     return wrong
@@ -229,8 +235,9 @@ def _question_faults(spec: Questions) -> list[tuple[str, str]]:
         for place, name in enumerate(spec.categories)
         if name in spec.categories[:place]
     ]
-    if isinstance(spec.graph, ByCategory) and not 0 <= spec.graph.density < math.inf:
-        wrong.append(("graph.density", f"is {spec.graph.density}; allowed: finite numbers from 0"))
+    if isinstance(spec.graph, ByCategory) and not 0 <= spec.graph.density <= MOST_SCALE:
+        allowed = f"finite numbers from 0 to {MOST_SCALE:g}"
+        wrong.append(("graph.density", f"is {spec.graph.density}; allowed: {allowed}"))
     for field in ("nodes", "input_tokens", "output_tokens"):
         lengths = getattr(spec, field)
         wrong += [(field, message) for message in (() if lengths is None else length_faults(lengths))]

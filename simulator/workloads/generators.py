@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from simulator.workloads.arrivals import Clock, ConstantRate, OnOffRate, open_arrivals, read_rate
 from simulator.workloads.lengths import draw_lengths
-from simulator.workloads.requests import Requests
+from simulator.workloads.requests import MOST_REQUESTS, Requests
 from simulator.workloads.sessions import converse, first_turns
 from simulator.workloads.sources import SourceFile
 from simulator.workloads.spec import AtOnce, Closed, OnOff, Questions, ReplayedRate, Sessions, Synthetic
@@ -78,6 +78,10 @@ def draw_arrivals(
         if isinstance(process, ReplayedRate):
             source = SourceFile(resolve(process.path), process.path, f"{key}.arrivals.path")
             clock = read_rate(source, process, spec.rate)
+            until_s = window.stop_s if window.count is None else window.start_s
+            drawn = clock.mean_rate_per_s * until_s + (window.count or 0)
+            if drawn > MOST_REQUESTS:
+                raise source.fail(f"its rate makes {drawn:,.0f} requests; allowed: at most {MOST_REQUESTS:,}")
         else:
             assert spec.rate is not None, "checked by faults()"
             if isinstance(process, OnOff):

@@ -11,6 +11,23 @@ from numpy.typing import NDArray
 from simulator.workloads.sources import MAX_TOKENS
 from simulator.workloads.spec import Evenly, Lengths, LogNormal, Quantiles, Uniform
 
+MOST_VARIATION = 1000.0
+"""Largest coefficient of variation: what varies more is a slip, and its square leaves what a float holds."""
+
+
+def mean_length(spec: Lengths) -> float:
+    """Return the mean of a distribution without faults, in tokens; of a log-normal one before longer draws are cut."""
+    match spec:
+        case LogNormal():
+            return spec.mean
+        case Quantiles():
+            pieces = zip(pairwise(spec.tokens), pairwise(spec.probabilities), strict=True)
+            return sum((end - begin) * (low + high) / 2 for (low, high), (begin, end) in pieces)
+        case Uniform() | Evenly():
+            return (spec.low + spec.high) / 2
+        case _:
+            return float(spec)
+
 
 def draw_lengths(spec: Lengths, n: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Draw n lengths, each a whole number of at least 1.
@@ -45,10 +62,10 @@ def length_faults(spec: Lengths) -> list[str]:
     match spec:
         case LogNormal():
             wrong = []
-            if not 0 < spec.mean < math.inf:
-                wrong.append(f"mean is {spec.mean}; allowed: finite numbers above 0")
-            if not 0 <= spec.cv < math.inf:
-                wrong.append(f"cv is {spec.cv}; allowed: finite numbers from 0")
+            if not 0 < spec.mean <= MAX_TOKENS:
+                wrong.append(f"mean is {spec.mean}; allowed: finite numbers above 0, at most {MAX_TOKENS:,}")
+            if not 0 <= spec.cv <= MOST_VARIATION:
+                wrong.append(f"cv is {spec.cv}; allowed: finite numbers from 0 to {MOST_VARIATION:g}")
             return wrong
         case Quantiles():
             return _quantile_faults(spec)

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from simulator.workloads.graphs import AnswerGraphs
 
+MOST_REQUESTS = 20_000_000
+"""A generator asked for more is refused: some 30 GB of records, and minutes at the very least."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requests:

@@ -27,10 +27,17 @@ class Conversations:
 def first_turns(turns: Ints, count: int | None) -> tuple[Ints, Ints]:
     """Return (session, turn within it) of the requests of sessions with these `turns`, at most `count`."""
     ends = np.cumsum(turns)
+    if (
+        count is not None and len(ends) and ends[-1] > count
+    ):  # long sessions must not be laid out to be cut off
+        enough = int(np.searchsorted(ends, count)) + 1
+        turns, ends = turns[:enough].copy(), ends[:enough]
+        turns[-1] -= ends[-1] - count
+        ends[-1] = count
     n = int(ends[-1]) if len(ends) else 0
     session = np.repeat(np.arange(len(turns)), turns)
     turn = np.arange(n) - np.repeat(ends - turns, turns)
-    return session[:count], turn[:count]
+    return session, turn
 
 
 def converse(

@@ -15,6 +15,7 @@ from devices.quantity import (
     Count,
     NonNegativeCount,
     PerSecond,
+    Quantity,
     Ratio,
     Seconds,
     Tagged,
@@ -318,6 +319,10 @@ RequestSpec = AzureTrace | MooncakeTrace | ShareGptTrace | CsvTrace | Synthetic 
 """Workloads of requests, for an LLM service."""
 
 
+Segments = Annotated[int, Quantity("", low=1, high=1e6, whole=True)]
+"""Segments of a video, 1 to 1,000,000."""
+
+
 @dataclass(frozen=True, slots=True)
 class LadderStep:
     """One level of a bitrate ladder."""
@@ -362,7 +367,7 @@ class VideoWorkload:
     """Levels, rising."""
     segment: Seconds = 1.0
     """Duration of a chunk; above 0."""
-    segments: Count = 300
+    segments: Segments = 300
     """Chunks of the video."""
     variation: Variation = 0.0
     """Standard deviation of chunk sizes over their mean (variable bitrate); 0: constant bitrate."""

@@ -18,33 +18,7 @@ from simulator.cli import main
 
 GIB = 2**30
 
-SCENARIO = """\
-version: 1
-name: base
-horizon: 600 s
-devices:
-  gpu: {profile: a100-80g-sxm, count: 2}
-  disk: {profile: nvme-gen4, bandwidth: 32 Gbit/s, link: net}
-links:
-  net: {profile: ethernet-100g}
-services:
-  chat:
-    kind: llm
-    model: llama-2-13b
-    gpus: gpu
-    tensor_parallel: 2
-    kv_tiers: [disk]
-    policies: {batching: chunked_prefill, kv_loading: cake}
-workloads:
-  chat:
-    trace: synthetic
-    service: chat
-    requests: 10
-    rate: 4/s
-    input_tokens: 100
-    output_tokens: {distribution: lognormal, mean: 50, cv: 1}
-    arrivals: poisson
-"""
+SCENARIO = (Path(__file__).parents[1] / "base.yaml").read_text(encoding="utf-8").partition("\n")[2]
 
 SWEEP = """\
 version: 1
@@ -244,6 +218,7 @@ def valid() -> dict[str, Any]:
     return {
         "scenario": SCENARIO,
         "sweep": SWEEP,
+        "streaming": STREAMING,
         "device": DEVICE,
         "traces": TRACES,
         "networks": NETWORKS,

@@ -43,6 +43,52 @@ EVERY = [
     ("number", lambda text: b"9" * 50_000, "", None),
 ]
 
+HUGE = {
+    # numbers whose sums or products no float holds: (format, old, new, a part of the message, line)
+    "mooncake": [
+        ('"timestamp": 30', '"timestamp": 1e308', "allowed: finite numbers from 0 to 1e+15", "2"),
+        ('"timestamp": 30', '"timestamp": 1.1e15', "allowed: finite numbers from 0 to 1e+15", "2"),
+    ],
+    "sharegpt": [
+        ("0.5,40", "1e308,40", "arrival_s is '1e308'; allowed: finite numbers from 0 to 1e+12", "3")
+    ],
+    "csv": [("1.5,500", "1e308,500", "arrival_s is '1e308'; allowed: finite numbers from 0 to 1e+12", "3")],
+    "graph": [
+        (
+            '"arrival_s": 0.8',
+            '"arrival_s": 1e308',
+            "arrival_s is 1e+308; allowed: finite numbers from 0",
+            "2",
+        ),
+    ],
+}
+HUGE_NETWORKS = {
+    "sabre": [
+        ('"duration_ms": 500', '"duration_ms": 1e299', "no finite number; allowed: up to 1e+15", "2:18"),
+        ('"duration_ms": 500', '"duration_ms": 1e-20', "cannot be told from nothing", "2"),
+        ('"bandwidth_kbps": 900', '"bandwidth_kbps": 1e300', "no finite number; allowed: up to 1e+15", "1"),
+        (
+            '"bandwidth_kbps": 900',
+            '"bandwidth_kbps": 1e-300',
+            "the mean bandwidth is 6.66667e-298 bit/s",
+            "1",
+        ),
+    ],
+    "two_columns": [
+        ("2.0 0.5", "1e308 0.5", "the time in s is '1e308'; allowed: finite numbers from 0 to 1e+12", "3"),
+        ("2.0 0.5", "2.0 1e303", "the bandwidth in Mbit/s is '1e303'; allowed", "3"),
+        ("1.0 3.4\n2.0 0.5", "1.0 1e-300\n2.0 0", "the mean bandwidth is", "1"),
+    ],
+    "irish": [(",1200", ",1e306", "DL_bitrate in kbit/s is '1e306'; allowed", "2")],
+}
+HUGE_VIDEOS = {
+    "json": [
+        ('"segment_duration_ms": 3000', '"segment_duration_ms": 1e308', "is no finite number; allowed", "1"),
+        ("1431000", "1e308", "is no finite number; allowed", "2"),
+    ],
+    "csv": [("300,1,9000", "300,1,1e308", "size_bytes is '1e308'; allowed", "2")],
+}
+
 OF_FORMAT = {
     "azure": [
         ("TIMESTAMP", "Timestamp", "column 'TIMESTAMP' is missing; nearest: Timestamp", "1"),
@@ -298,7 +344,7 @@ def test_request_traces_that_are_no_text(refused, desk, valid, which, name, cont
     refused(["validate", desk.reads_requests(which, "trace")], "trace", part, place)
 
 
-@pytest.mark.parametrize(("which", "old", "new", "part", "place"), of_format(OF_FORMAT))
+@pytest.mark.parametrize(("which", "old", "new", "part", "place"), [*of_format(OF_FORMAT), *of_format(HUGE)])
 def test_request_traces(refused, desk, valid, which, old, new, part, place):
     desk.write("trace", replaced(valid["traces"][which], old, new))
     refused(["validate", desk.reads_requests(which, "trace")], "trace", part, place)
@@ -311,7 +357,9 @@ def test_network_traces_that_are_no_text(refused, desk, valid, which, name, cont
     refused(["validate", desk.reads_network("network")], desk.folder / "network", part, place)
 
 
-@pytest.mark.parametrize(("which", "old", "new", "part", "place"), of_format(NETWORKS))
+@pytest.mark.parametrize(
+    ("which", "old", "new", "part", "place"), [*of_format(NETWORKS), *of_format(HUGE_NETWORKS)]
+)
 def test_network_traces(refused, desk, valid, which, old, new, part, place):
     desk.write("network", replaced(valid["networks"][which], old, new))
     refused(["validate", desk.reads_network("network")], desk.folder / "network", part, place)
@@ -323,10 +371,72 @@ def test_manifests_that_are_no_text(refused, desk, valid, which, name, content, 
     refused(["validate", desk.reads_video(f"video.{which}")], desk.folder / f"video.{which}", "", "")
 
 
-@pytest.mark.parametrize(("which", "old", "new", "part", "place"), of_format(VIDEOS))
+@pytest.mark.parametrize(
+    ("which", "old", "new", "part", "place"), [*of_format(VIDEOS), *of_format(HUGE_VIDEOS)]
+)
 def test_manifests(refused, desk, valid, which, old, new, part, place):
     desk.write(f"video.{which}", replaced(valid["videos"][which], old, new))
     refused(["validate", desk.reads_video(f"video.{which}")], desk.folder / f"video.{which}", part, place)
+
+
+RATES = "start_s,rate_rps\n0,1\n60,2\n"
+BANDWIDTHS = "time_s,bandwidth_bytes_per_s\n0,1e9\n5,2e9\n10,0\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part", "place"),
+    [
+        ("60,2", "1e308,2", "start_s is '1e308'; allowed: finite numbers from 0 to 1e+12", "3"),
+        ("60,2", "60,1e308", "rate_rps is '1e308'; allowed: finite numbers from 0 to 1e+09", "3"),
+        ("0,1\n60,2", "0,1e9\n60,1e9", "requests; allowed: at most 20,000,000", ""),
+        ("60,2", "60,\xff", "rate_rps is", "3"),
+        ("start_s,", "start,", "column 'start_s' is missing", "1"),
+    ],
+)
+def test_rates_over_time(refused, desk, valid, old, new, part, place):
+    desk.write("rates.csv", replaced(RATES, old, new))
+    text = valid["scenario"].replace("arrivals: poisson", "arrivals: {process: replay, path: rates.csv}")
+    desk.write("s.yaml", text.replace("requests: 10\n    rate: 4/s", "duration: 1 h"))
+    refused(["validate", "s.yaml"], "rates.csv", part, place)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part", "place"),
+    [
+        ("5,2e9", "1e308,2e9", "time_s is '1e308'; allowed: finite numbers from 0 to 1e+12", "3"),
+        ("5,2e9", "5,1e308", "bandwidth_bytes_per_s is '1e308'; allowed", "3"),
+        ("5,2e9", "5,-2e9", "bandwidth_bytes_per_s is '-2e9'", "3"),
+        ("5,2e9", "5,nan", "bandwidth_bytes_per_s is 'nan'", "3"),
+        ("5,2e9", "0,2e9", "time_s is 0, not above that of the row before", "3"),
+        ("5,2e9", "5", "row has 1 cells; the header has 2", "3"),
+        ("0,1e9", "1,1e9", "time_s is 1; the first row's must be 0", "2"),
+        ("0,1e9\n5,2e9", "0,0\n5,0", "every bandwidth is 0", "4"),
+        ("5,2e9\n10,0\n", "", "needs at least two rows", "2"),
+        ("time_s", "time", "column 'time_s' is missing", "1"),
+        ("5,2e9", "5,\udcff", "byte 0xed is not UTF-8 text", "3:3"),
+    ],
+)
+def test_bandwidths_over_time(refused, desk, valid, old, new, part, place):
+    desk.write("bandwidth.csv", replaced(BANDWIDTHS, old, new))
+    desk.write("s.yaml", valid["scenario"].replace("32 Gbit/s", "{path: bandwidth.csv}"))
+    refused(["validate", "s.yaml"], "bandwidth.csv", part, place)
+
+
+ODD_NAMES = ["\x1b[31mred", "a\nb", "a\rb", "\u202eupg", "\x7f", "\udc80", "\udcff", "\x9b1m"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=map(ascii, ODD_NAMES))
+@pytest.mark.parametrize(
+    "argv", [["validate"], ["run"], ["plot"], ["report"], ["sweep"], ["run", "s.yaml", "--set"]]
+)
+def test_messages_are_printable(desk, valid, record_property, argv, name):
+    desk.write("s.yaml", valid["scenario"])
+    more = ["ttft_cdf", "-o", "x.svg"] if argv == ["plot"] else ["-o", "x.html"] if argv == ["report"] else []
+    status, said = desk.hetsim(*argv, name, *more)
+    assert status == 2
+    assert said.replace("\n", "").isprintable(), ascii(said)
+    assert ascii(name)[1:-1] in said or ascii(ascii(name))[1:-1].strip("'") in said
+    record_property("malformed", "file")
 
 
 @pytest.mark.parametrize("ends", ["\r\n", "\n"])

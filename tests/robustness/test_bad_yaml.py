@@ -2,6 +2,8 @@
 
 import pytest
 
+from simulator.scenario.load import load
+
 SCENARIOS = [
     # YAML that says something else than a reader sees
     ("count: 2", "count: ^!!int 2", "tags are not allowed (tag:yaml.org,2002:int)"),
@@ -105,6 +107,51 @@ SCENARIOS = [
     ("version: 1", "version: ^'1'", "version"),
     ("version: 1", "version: ^1.5", "version"),
     ("version: 1", "version: ^0x" + "f" * 5000, "version"),
+    # more than can be simulated
+    ("requests: 10\n", "requests: ^20000001\n", "asks for 20,000,001 requests; allowed: at most 20,000,000"),
+    ("requests: 10\n", "requests: ^1e9\n", "asks for 1,000,000,000 requests; allowed"),
+    ("requests: 10\n    rate: 4/s", "duration: ^1e12 s\n    rate: 4/s", "allowed: at most 20,000,000"),
+    ("requests: 10\n    rate: 4/s", "duration: ^1 h\n    rate: 1e9/s", "allowed: at most 20,000,000"),
+    ("requests: 10\n", "requests: 10\n    start: ^1e9 s\n", "requests; allowed: at most 20,000,000"),
+    (
+        "input_tokens: 100\n",
+        "input_tokens: ^1e9\n    hash_block_tokens: 1\n    stored: {tier: disk}\n",
+        "prefix blocks of 1; allowed",
+    ),
+    (
+        "requests: 10\n",
+        "requests: 1e7\n    sessions: {turns: 1e6, think_time: 1 s}\n",
+        "prefix blocks of 16; allowed",
+    ),
+    (
+        "arrivals: poisson",
+        "arrivals: {process: on_off, on: ^1e-12 s, off: 1e-12 s}",
+        "is too often; allowed: every",
+    ),
+    (
+        "arrivals: poisson",
+        "arrivals: {process: gamma, cv: ^1e200}",
+        "allowed: finite numbers from 0.001 to 1000",
+    ),
+    (
+        "arrivals: poisson",
+        "arrivals: {process: gamma, cv: ^1e-200}",
+        "allowed: finite numbers from 0.001 to 1000",
+    ),
+    (
+        "{distribution: lognormal, mean: 50, cv: 1}",
+        "^{distribution: lognormal, mean: 50, cv: 1e200}",
+        "cv is 1e+200",
+    ),
+    (
+        "{distribution: lognormal, mean: 50, cv: 1}",
+        "^{distribution: lognormal, mean: 1e300, cv: 1}",
+        "mean is 1e+300",
+    ),
+    ("rate: 4/s", "rate: ^1e-320/s", "allowed: at least 1e-12 1/s"),
+    ("count: 2", "count: ^100001", "out of range; allowed: a whole number, at least 1 and at most 100000"),
+    ("count: 2", "count: ^1e9", "out of range"),
+    ("tensor_parallel: 2", "replicas: ^1e9", "out of range; allowed"),
     # the wrong sort of value
     ("{profile: a100-80g-sxm, count: 2}", "^a100-80g-sxm", "is not a mapping"),
     ("{profile: a100-80g-sxm, count: 2}", "^[a100-80g-sxm]", "a list is not a mapping"),
@@ -295,6 +342,33 @@ def test_scenarios(refused, desk, valid, old, new, part):
     text, place = spoilt(valid["scenario"], old, new)
     desk.write("s.yaml", text)
     refused(["validate", "s.yaml"], "s.yaml", part, place)
+
+
+VIDEOS = [
+    (
+        "segments: 300",
+        "segments: ^1e9",
+        "out of range; allowed: a whole number, at least 1 and at most 1e+06",
+    ),
+    ("sessions: 2", "sessions: ^1e9", "chunks or seconds of phones; allowed: at most 50,000,000"),
+    ("segment: 1 s", "segment: 1e12 s", "chunks or seconds of phones; allowed: at most 50,000,000"),
+    ("galaxy-s20-ultra", "galaxy-s20-ultra, count: ^1e9", "out of range; allowed"),
+    ("galaxy-s20-ultra", "galaxy-s20-ultra, count: 1001", "has 1,001 phones; allowed: at most 1,000"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "part"), named(VIDEOS))
+def test_videos_that_nobody_could_watch(refused, desk, valid, old, new, part):
+    video = "{trace: video, service: video, sessions: 2, segments: 300, segment: 1 s}"
+    text = valid["streaming"].format(network="{trace: steady, bandwidth: 5 Mbit/s}", video=video)
+    text, place = spoilt(text, old, new)
+    desk.write("s.yaml", text)
+    refused(["validate", "s.yaml"], "s.yaml", part, place)
+
+
+def test_ten_million_requests_are_allowed(desk, valid):
+    desk.write("s.yaml", valid["scenario"].replace("requests: 10\n", "requests: 1e7\n"))
+    load(desk.folder / "s.yaml")
 
 
 @pytest.mark.parametrize(("old", "new", "part"), named(SWEEPS))

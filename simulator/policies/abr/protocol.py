@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import nonsense
 
 SHORTEST_S = 1e-9
 """A transfer counts as this long at least, so that a throughput is finite however small the segment."""
@@ -151,8 +151,8 @@ def check_choice(choice: object, rule: Abr, levels: int) -> None:
         Naming the rule and what it chose.
     """
     if not isinstance(choice, Choice):
-        raise PolicyError(f"abr policy {rule!r} answers {choice!r}; a Choice is expected")
+        raise nonsense("abr", rule, f"answers {choice!r}; a Choice is expected")
     if type(choice.level) is not int or not 0 <= choice.level < levels:
-        raise PolicyError(f"abr policy {rule!r} chooses level {choice.level!r}; there are 0 to {levels - 1}")
+        raise nonsense("abr", rule, f"chooses level {choice.level!r}; there are 0 to {levels - 1}")
     if not isinstance(choice.wait_s, int | float) or not 0.0 <= choice.wait_s < math.inf:
-        raise PolicyError(f"abr policy {rule!r} wants to wait {choice.wait_s!r} s; at least 0 is allowed")
+        raise nonsense("abr", rule, f"wants to wait {choice.wait_s!r} s; at least 0 is allowed")

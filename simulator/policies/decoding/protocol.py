@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import PolicyError, nonsense
 from simulator.workloads.graphs import AnswerGraph
 
 QUESTION = "question"
@@ -161,7 +161,7 @@ def check_generations(policy: Decoding, question: Question, generations: Sequenc
 
 
 def _nonsense(policy: object, message: str) -> PolicyError:
-    return PolicyError(f"decoding policy {type(policy).__qualname__} decided nonsense: {message}")
+    return nonsense("decoding", policy, f"decided nonsense: {message}")
 
 
 def _check_form(policy: Decoding, generations: object) -> None:

@@ -14,39 +14,45 @@ from simulator.policies.collaboration.protocol import (
     Decision,
     GroupAbr,
 )
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import PolicyError, nonsense
 from simulator.streaming.group.chunks import Chunk
 
 if TYPE_CHECKING:
     from simulator.streaming.group.session import Session
 
 
-def checked_decision(abr: GroupAbr, session: Session) -> Decision:
-    """Ask the ABR half.
+def checked_decision(abr: GroupAbr, session: Session, policy: object) -> Decision:
+    """Ask the ABR half, which `policy` has made.
 
     Raises
     ------
     PolicyError
         Where the combination is none that the group has, no present phone can run it, or there is no chunk.
     """
-    decision = abr.decide(session)
-    who = f"collaboration policy's {type(abr).__qualname__}"
+    try:
+        decision = abr.decide(session)
+    except PolicyError as error:  # its own, or that of a rule which it asks
+        raise _nonsense(policy, f"cannot decide: {error}") from error
     if not isinstance(decision, Decision) or not isinstance(decision.combination, Combination):
-        raise PolicyError(f"{who} decided {decision!r}; a Decision on a Combination is expected")
+        raise _nonsense(policy, f"decided {decision!r}; a Decision on a Combination is expected")
     combination = decision.combination
     if combination not in (session.group.combinations if combination.sr else session.plain):
-        raise PolicyError(f"{who} decided on a combination that the session does not have: {combination}")
+        raise _nonsense(policy, f"decided on a combination that the session does not have: {combination}")
     if type(decision.chunks) is not int or decision.chunks < 1:
-        raise PolicyError(f"{who} decided on {decision.chunks!r} chunks; allowed: whole numbers from 1 on")
+        raise _nonsense(policy, f"decided on {decision.chunks!r} chunks; allowed: whole numbers from 1 on")
     if not isinstance(decision.wait_s, int | float) or not 0.0 <= decision.wait_s < inf:
-        raise PolicyError(f"{who} decided to wait for {decision.wait_s!r} s; allowed: at least 0 and finite")
+        raise _nonsense(policy, f"decided to wait for {decision.wait_s!r} s; allowed: at least 0 and finite")
     return decision
 
 
 def checked_assignments(
-    scheduler: ChunkScheduler, session: Session, unassigned: Sequence[Chunk], under_way: Callable[[], bool]
+    scheduler: ChunkScheduler,
+    session: Session,
+    unassigned: Sequence[Chunk],
+    under_way: Callable[[], bool],
+    policy: object,
 ) -> list[tuple[Chunk, Assignment]]:
-    """Ask the scheduling half; return its assignments with their chunks.
+    """Ask the scheduling half, which `policy` has made; return its assignments with their chunks.
 
     Raises
     ------
@@ -56,23 +62,27 @@ def checked_assignments(
     """
     by_index = {chunk.index: chunk for chunk in unassigned}
     pairs: list[tuple[Chunk, Assignment]] = []
-    who = f"collaboration policy's {type(scheduler).__qualname__}"
     given = scheduler.assign(session, tuple(unassigned))
     if not isinstance(given, Sequence) or not all(_well_typed(it) for it in given):
-        raise PolicyError(f"{who} answered {given!r}; a sequence of Assignments of whole numbers is expected")
+        raise _nonsense(policy, f"answered {given!r}; a sequence of Assignments of whole numbers is expected")
     for assignment in given:
         chunk = by_index.pop(assignment.chunk, None)
         if chunk is None:
-            raise PolicyError(f"{who} gave chunk {assignment.chunk} away, which is not unassigned")
+            raise _nonsense(policy, f"gave chunk {assignment.chunk} away, which is not unassigned")
         if fault := _fault(assignment, chunk, session):
-            raise PolicyError(f"{who}, chunk {chunk.index}: {fault}")
+            raise _nonsense(policy, f"assigned chunk {chunk.index}: {fault}")
         pairs.append((chunk, assignment))
     if not pairs and not under_way() and _feasible(unassigned[0], session):
-        raise PolicyError(
-            f"{who} gives chunk {unassigned[0].index} to nobody although nothing is under "
-            "way: the session would stand for ever"
+        raise _nonsense(
+            policy,
+            f"gives chunk {unassigned[0].index} to nobody although nothing is under "
+            "way: the session would stand for ever",
         )
     return pairs
+
+
+def _nonsense(policy: object, what: str) -> PolicyError:
+    return nonsense("collaboration", policy, what)
 
 
 def _well_typed(assignment: object) -> bool:

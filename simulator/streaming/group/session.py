@@ -6,13 +6,8 @@ from collections.abc import Callable, Sequence
 from math import ceil, inf
 
 from simulator.core import STEP_START, Call, Environment
-from simulator.policies.collaboration.protocol import (
-    ChunkScheduler,
-    Combination,
-    Decision,
-    GroupAbr,
-    IterationReport,
-)
+from simulator.policies.collaboration.abr_halves import AbrHalf
+from simulator.policies.collaboration.protocol import Collaboration, Combination, Decision, IterationReport
 from simulator.streaming.group.chunks import Chunk, Iteration
 from simulator.streaming.group.decisions import checked_assignments, checked_decision
 from simulator.streaming.group.downlink import Downlink, LinkDownloads, OwnNetwork
@@ -42,8 +37,10 @@ class Session:
         Phones and video, with times of that clock (`Group.starting_at`).
     shared
         What is there besides.
-    abr, scheduler
-        The two halves of the policy, new for this session.
+    half
+        Whose ABR half decides.
+    policy
+        Whose scheduling half does.
     records
         Where it writes.
     on_end
@@ -55,13 +52,14 @@ class Session:
         env: Environment,
         group: Group,
         shared: Shared,
-        abr: GroupAbr,
-        scheduler: ChunkScheduler,
+        half: AbrHalf,
+        policy: Collaboration,
         records: Records,
         on_end: Callable[[Session], None],
     ) -> None:
         self.env, self.group, self.records = env, group, records
-        self._abr, self._scheduler, self._on_end = abr, scheduler, on_end
+        self._half, self._policy, self._on_end = half, policy, on_end
+        self._abr, self._scheduler = half.abr(), policy.scheduler()
         video = group.video
         self.segment_s, self.chunks, self.buffer_cap_s = video.segment_s, video.segments, group.buffer_cap_s
         self.plain = group.plain
@@ -220,7 +218,7 @@ class Session:
         if first < plain_first:
             decision = Decision(self.plain[0], plain_first - first)
         elif decision is None:
-            decision = checked_decision(self._abr, self)
+            decision = checked_decision(self._abr, self, self._half)
             if decision.wait_s:
                 self._held, self._held_until_s = decision, now_s + decision.wait_s
                 self._gate = self.env.call_at(self._held_until_s, self._changed)
@@ -242,7 +240,7 @@ class Session:
         flow = self._flow
         self._give_up_sr()
         while flow.unassigned:
-            pairs = checked_assignments(self._scheduler, self, flow.unassigned, flow.under_way)
+            pairs = checked_assignments(self._scheduler, self, flow.unassigned, flow.under_way, self._policy)
             if not pairs:
                 return
             for chunk, assignment in pairs:

@@ -49,9 +49,7 @@ class GroupRun:
         shifted, half = group.starting_at(env.now), policy if abr is None else abr
         groups = [shifted] if policy.together else _each_alone(shifted)
         self._results: dict[str, PhoneResult] = {}
-        self._sessions = [
-            Session(env, it, shared, half.abr(), policy.scheduler(), Records(), self._ended) for it in groups
-        ]
+        self._sessions = [Session(env, it, shared, half, policy, Records(), self._ended) for it in groups]
         self._open = len(groups)
 
     def begin(self) -> None:

@@ -175,5 +175,5 @@ ASKED = (Piece(QUESTION, 20),)
     ],
 )
 def test_nonsense_is_refused_by_name(generations, message):
-    with pytest.raises(PolicyError, match=f"Nonsense decided nonsense: .*{message}"):
+    with pytest.raises(PolicyError, match=f"decoding policy of class Nonsense decided nonsense: .*{message}"):
         check_generations(Nonsense(), QUESTION_OF_20, generations)

@@ -249,7 +249,7 @@ def test_the_log_tells_of_faults(lab):
 
 def test_a_policy_that_decides_nonsense_is_named(lab, monkeypatch):
     monkeypatch.setattr(Reroute, "rescue", lambda self, request: "anywhere")
-    with pytest.raises(PolicyError, match="Reroute decided 'anywhere'"):
+    with pytest.raises(PolicyError, match="recovery policy 'reroute' decided 'anywhere'"):
         run(lab, lab.synthetic(requests=1, output_tokens=200), {"crash": failure(at=1.0, duration=2.0)})
 
 

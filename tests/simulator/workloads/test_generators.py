@@ -208,7 +208,7 @@ def test_stored_prompts_have_ids_of_their_own(make):
         ({"arrivals": AtOnce(), "duration": 5.0}, "duration", "has no meaning with at_once arrivals"),
         ({"arrivals": Closed(2), "start": 5.0}, "start", "has no meaning with closed arrivals"),
         ({"arrivals": Closed(2), "sessions": Sessions(3, 1.0)}, "sessions", "cannot have sessions"),
-        ({"arrivals": Gamma(cv=0.0)}, "arrivals.cv", "allowed: finite numbers above 0"),
+        ({"arrivals": Gamma(cv=0.0)}, "arrivals.cv", "allowed: finite numbers from 0.001 to 1000"),
         ({"arrivals": OnOff(on=0.0, off=1.0)}, "arrivals.on", "allowed: above 0 s"),
         ({"duration": 0.0}, "duration", "allowed: above 0 s"),
         ({"input_tokens": LogNormal(0, 1)}, "input_tokens", "mean is 0"),

@@ -303,7 +303,11 @@ def test_closed_loop_and_stored_prompts(make):
     [
         ({"requests": None}, "requests", "is not set; at_once arrivals need a number of requests"),
         ({"arrivals": Poisson()}, "rate", "is not set; poisson arrivals need a mean rate"),
-        ({"arrivals": Gamma(cv=0.0), "rate": 1.0}, "arrivals.cv", "is 0.0; allowed: finite numbers above 0"),
+        (
+            {"arrivals": Gamma(cv=0.0), "rate": 1.0},
+            "arrivals.cv",
+            "is 0.0; allowed: finite numbers from 0.001 to 1000",
+        ),
         ({"duration": 0.0, "arrivals": Poisson(), "rate": 1.0}, "duration", "is 0.0 s; allowed: above 0 s"),
         (
             {"categories": ("maths",)},
