@@ -117,8 +117,9 @@ def _video(
     if not isinstance(service, StreamingService):
         return
     phones = sum(devices[name].count or 1 for name in service.phones if name in devices)
-    if phones > MOST_PHONES:
-        message = f"has {phones:,} phones; allowed: at most {MOST_PHONES:,}"
+    in_group = min(phones, service.group_size or phones)
+    if in_group > MOST_PHONES:
+        message = f"a group has {in_group:,} phones; allowed: at most {MOST_PHONES:,}"
         yield Problem(("services", spec.service, "phones"), message)
     chunks, segment_s = (spec.segments, spec.segment) if spec.path is None else (1, 1.0)
     rows = spec.sessions * phones * chunks * max(1.0, segment_s)

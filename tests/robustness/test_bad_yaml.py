@@ -353,7 +353,7 @@ VIDEOS = [
     ("sessions: 2", "sessions: ^1e9", "chunks or seconds of phones; allowed: at most 50,000,000"),
     ("segment: 1 s", "segment: 1e12 s", "chunks or seconds of phones; allowed: at most 50,000,000"),
     ("galaxy-s20-ultra", "galaxy-s20-ultra, count: ^1e9", "out of range; allowed"),
-    ("galaxy-s20-ultra", "galaxy-s20-ultra, count: 1001", "has 1,001 phones; allowed: at most 1,000"),
+    ("galaxy-s20-ultra", "galaxy-s20-ultra, count: 1001", "a group has 1,001 phones; allowed: at most 1,000"),
 ]
 
 
