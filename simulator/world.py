@@ -23,7 +23,8 @@ from simulator.scenario.spec import Scenario
 from simulator.serving.build import build_service, replica_count, step_cost
 from simulator.serving.feed import Feed
 from simulator.serving.models import load_model
-from simulator.serving.service import FAILED, ServiceRuntime
+from simulator.serving.sequence import FAILED
+from simulator.serving.service import ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
 from simulator.serving.storage_build import build_link, build_storage

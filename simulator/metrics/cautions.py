@@ -15,7 +15,7 @@ from simulator.core import Table
 from simulator.metrics.overload import Overload, overload
 from simulator.metrics.steady_state import steady_state
 from simulator.scenario.spec import Scenario
-from simulator.serving.service import COMPLETED, FAILED
+from simulator.serving.sequence import COMPLETED, FAILED
 from simulator.workloads.spec import AtOnce, Closed, RequestSpec
 
 LEAST_REQUESTS = 50

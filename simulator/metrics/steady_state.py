@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.core import Table
-from simulator.serving.service import COMPLETED
+from simulator.serving.sequence import COMPLETED
 
 BATCH = 5
 """Values per batch."""

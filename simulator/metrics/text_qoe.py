@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.core import Table
 from simulator.scenario.reader_spec import ReaderSpec
-from simulator.serving.service import COMPLETED
+from simulator.serving.sequence import COMPLETED
 
 DEFAULT_READER = ReaderSpec()
 """The reader where a scenario describes none."""

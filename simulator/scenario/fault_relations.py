@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from devices.catalogue import PROFILE_KINDS, load_profile, profile_names
 from devices.document import Path_
-from simulator.policies.decoding import Decoding
-from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.references import Problem
 from simulator.scenario.spec import DeviceSpec, LlmService
 from simulator.scenario.streaming_spec import StreamingService
-from simulator.workloads.spec import GraphTrace, Questions, WorkloadSpec
 
 SHORTEST_MTBF_S = {"gpu": 1e-3, "storage": 1e-3, "link": 1e-3, "phone": 1.0}
 """Shortest mean time between faults: each one is an event of its own, those of phones are all planned beforehand."""
@@ -34,7 +31,6 @@ def check_fault(
     fault: FaultSpec,
     devices: Mapping[str, DeviceSpec],
     services: Mapping[str, LlmService | StreamingService],
-    workloads: Mapping[str, WorkloadSpec],
 ) -> Iterator[Problem]:
     """Yield what is wrong with a fault that has only sound values."""
     yield from _times(path, fault)
@@ -63,8 +59,6 @@ def check_fault(
             (*path, "mtbf"), f"is {fault.mtbf:g} s; allowed for a {target}: {shortest_s:g} s and more"
         )
     yield from _unit(path, fault, target, devices, services)
-    if target == "gpu":
-        yield from _answers(path, fault, services, workloads)
 
 
 def _times(path: Path_, fault: FaultSpec) -> Iterator[Problem]:
@@ -118,25 +112,3 @@ def _unit(
         count, what = sum(replica_count(it, device) for it in users), "replicas"
     if fault.unit >= count:
         yield Problem((*path, "unit"), f"is {fault.unit}; {fault.device} has {count} {what}, numbered from 0")
-
-
-def _answers(
-    path: Path_,
-    fault: FaultSpec,
-    services: Mapping[str, LlmService | StreamingService],
-    workloads: Mapping[str, WorkloadSpec],
-) -> Iterator[Problem]:
-    """Answers whose parts are decoded side by side are not recovered: that is not modelled."""
-    asked = {it.service for it in workloads.values() if isinstance(it, GraphTrace | Questions)}
-    for name, service in services.items():
-        if name not in asked or not isinstance(service, LlmService):
-            continue
-        decoding: Decoding = service.policies.decoding  # type: ignore[assignment]
-        others = [services.get(other) for other in decoding.services]
-        struck = any(isinstance(it, LlmService) and it.gpus == fault.device for it in (service, *others))
-        if struck and not isinstance(decoding, Autoregressive):
-            yield Problem(
-                (*path, "device"),
-                f"{fault.device!r} decodes answers of service {name!r} in parts, which are not recovered from faults; "
-                "allowed there: policies.decoding autoregressive",
-            )

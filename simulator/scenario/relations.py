@@ -56,7 +56,7 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
             sound[name] = workload
     yield from check_sizes(replace(parts, workloads=sound))
     for name, fault in parts.faults.items():
-        yield from check_fault(("faults", name), fault, parts.devices, parts.services, parts.workloads)
+        yield from check_fault(("faults", name), fault, parts.devices, parts.services)
 
 
 def _bandwidth(path: Path_, bandwidth: float | BandwidthTrace | BandwidthUniform | None) -> Iterator[Problem]:

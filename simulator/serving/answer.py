@@ -11,7 +11,8 @@ from simulator.policies.decoding import Generation, visible_edges
 from simulator.policies.node_order import ReadyNode
 from simulator.policies.registry import nonsense
 from simulator.serving.prefix_ids import AnswerIds
-from simulator.serving.sequence import GenerationSequence, Sequence
+from simulator.serving.replica_pool import ANYWHERE
+from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED, GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ GENERATIONS = {
 }
 """Columns of the table of generations. ``node`` is the first node that one decodes, -1 for none; ``decoded_by`` the
 service that decoded it. ``prompt_tokens`` is the length of its prompt, of which ``resident_tokens`` were in GPU memory
-when it was admitted and ``computed_tokens`` were prefilled (recomputation after a preemption counts again). ``after``
-names what it waited for, as ``generation:tokens`` separated by spaces."""
+when it was admitted and ``computed_tokens`` were prefilled (recomputation after a preemption or a fault counts again).
+``after`` names what it waited for, as ``generation:tokens`` separated by spaces."""
 
 
 class Answer:
@@ -64,13 +65,15 @@ class Answer:
 
     __slots__ = (
         "_ahead",
+        "_bound",
         "_ids",
         "_missing",
-        "_open",
         "_places",
         "_readers",
+        "_running",
         "_sequences",
         "_watchers",
+        "failed",
         "feed",
         "generations",
         "graph",
@@ -107,9 +110,12 @@ class Answer:
         for number, it in enumerate(generations):
             for source in {piece.output_of for piece in it.prompt} - {None}:
                 self._readers[source].append(number)  # type: ignore[index]
-        self._sequences: dict[int, GenerationSequence] = {}
+        self._sequences: dict[int, GenerationSequence] = {}  # of generations that have not ended
         self._places: dict[str, int] = {}  # replica by service: all generations go to the same one
-        self._open = len(generations)
+        self._bound: set[str] = set()  # services at whose replica some wait until it is repaired
+        self._running: set[int] = set()  # generations that are at a replica
+        self.failed = False
+        """Whether it was given up. What is still decoded for it ends in vain."""
 
     @property
     def place(self) -> int:
@@ -128,8 +134,17 @@ class Answer:
         self._submit([number for number, missing in enumerate(self._missing) if not missing])
         return True
 
+    def placed(self, sequence: GenerationSequence, replica: int) -> None:
+        """A generation goes to this replica, and all others of its service with it."""
+        service = self._runtime(sequence.generation).name
+        self._places[service] = replica
+        self._bound.discard(service)
+        self._running.add(sequence.generation)
+
     def progressed(self, sequence: GenerationSequence, tokens: int) -> None:
         """A generation has decoded `tokens` tokens: start what has waited for them."""
+        if self.failed:
+            return
         watchers = self._watchers[sequence.generation]
         ready = []
         while watchers and watchers[-1][0] <= tokens:
@@ -139,22 +154,51 @@ class Answer:
                 ready.append(waiting)
         self._submit(ready)
 
-    def finished(self, sequence: GenerationSequence) -> bool:
-        """A generation has ended; whether it was the last one."""
+    def finished(self, sequence: GenerationSequence) -> None:
+        """A generation has ended, and the answer where it was the last one."""
         number = sequence.generation
-        self._replica(number).kv.unpin(sequence)
-        self._record(number, sequence, done=True)
-        del self._sequences[number]
-        self._open -= 1
-        self._pin(number)
-        self.progressed(sequence, sequence.output_tokens)
-        return not self._open
+        self._running.remove(number)
+        self._end(number, COMPLETED)
+        if not self.failed:
+            self._pin(number)
+            self.progressed(sequence, sequence.output_tokens)
+        self._settle()
 
     def cut_off(self) -> None:
         """The simulation stops: record what has begun and not ended."""
-        for number, sequence in self._sequences.items():
-            if sequence.arrival_s >= 0.0:
-                self._record(number, sequence, done=False)
+        for number in list(self._sequences):
+            self._end(number, FAILED if self.failed else UNFINISHED)
+
+    # ---------------------------------------------------------------- faults
+
+    def lost(self, sequence: GenerationSequence) -> None:
+        """A generation's replica has failed. What was decoded stays, its KV does not."""
+        self._running.remove(sequence.generation)
+
+    def goes_on(self, sequence: GenerationSequence, replica: int) -> None:
+        """A lost generation, and all others of its service, go on at this replica once it is up, or at `ANYWHERE`."""
+        service = self._runtime(sequence.generation).name
+        self._places[service] = replica
+        if replica == ANYWHERE:
+            self._bound.discard(service)
+        else:
+            self._bound.add(service)
+
+    def wanted(self, sequence: GenerationSequence) -> int:
+        """Return the replica that a generation goes to: none that is down, unless others wait for that one already."""
+        runtime = self._runtime(sequence.generation)
+        replica = self._places[runtime.name]
+        return replica if runtime.name in self._bound or runtime.pool.is_up(replica) else ANYWHERE
+
+    def give_up(self) -> None:
+        """Have failed. What other services decode of it goes on to its end, in vain; all else is over."""
+        self.failed = True
+        for number in list(self._sequences):
+            if number not in self._running:
+                self._end(number, FAILED)
+        self._settle()
+
+    # ---------------------------------------------------------------- figures
 
     def totals(self) -> tuple[str, int, int, int, int, int, int, int, int, int]:
         """Return the columns of `simulator.serving.service.GRAPH_COLUMNS` of this request."""
@@ -206,6 +250,8 @@ class Answer:
     def _submit(self, numbers: list[int]) -> None:
         env = self.service.env
         for number in numbers:
+            if self.failed:  # with the one before, where no replica will ever be up again
+                return
             sequence = self._sequences[number]
             overhead_s = self.service.decoding.call_overhead if self.generations[number].after else 0.0
             if overhead_s:
@@ -214,8 +260,22 @@ class Answer:
                 self._enter(sequence)
 
     def _enter(self, sequence: GenerationSequence) -> None:
+        if self.failed:
+            return
         sequence.arrival_s = self.service.env._now
-        self._replica(sequence.generation).submit(sequence)
+        self._runtime(sequence.generation).rescues.resume(sequence)
+
+    def _end(self, number: int, status: int) -> None:
+        """A generation is over: let go of what is kept for it, and record it if it has begun."""
+        sequence = self._sequences.pop(number)
+        self._replica(number).kv.unpin(sequence)
+        if sequence.arrival_s >= 0.0:
+            self._record(number, sequence, status)
+
+    def _settle(self) -> None:
+        """Close the request where nothing is left of it."""
+        if not self._sequences:
+            self.service.close_request(self.request, FAILED if self.failed else COMPLETED)
 
     def _pin(self, ended: int) -> None:
         """Keep in memory what generations still to be admitted will go on from."""
@@ -231,7 +291,7 @@ class Answer:
                 replica.kv.unpin(sequence)
                 replica.kv.pin(sequence, sequence.hash_ids)
 
-    def _record(self, number: int, sequence: GenerationSequence, done: bool) -> None:
+    def _record(self, number: int, sequence: GenerationSequence, status: int) -> None:
         """Add a generation to the request's sums and to the table of generations."""
         request = self.request
         it = self.generations[number]
@@ -256,11 +316,11 @@ class Answer:
                 it.nodes[0] if it.nodes else -1,
                 self._runtime(number).name,
                 self._places[self._runtime(number).name],
-                done,
+                status,
                 sequence.arrival_s,
                 sequence.admitted_s,
                 first_s,
-                self.service.env._now if done else -1.0,
+                self.service.env._now if status == COMPLETED else -1.0,
                 sequence.input_tokens,
                 sequence.resident_tokens,
                 sequence.computed_tokens,

@@ -148,11 +148,9 @@ def build_service(
         token_bytes,
         service.io_chunk_tokens * token_bytes,
     )
-    replicas: list[Replica] = []
     runtime = ServiceRuntime(
         env,
         name,
-        replicas,
         routing,
         tiers,
         policies.decoding,  # type: ignore[arg-type]
@@ -185,7 +183,7 @@ def build_service(
             service.io_chunk_tokens,
             service.kv_write == "write_through",
         )
-        replicas.append(
+        runtime.pool.add(
             Replica(
                 env,
                 number,

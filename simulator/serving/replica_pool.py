@@ -16,21 +16,26 @@ class ReplicaPool:
 
     Parameters
     ----------
-    replicas
-        All of the service, in the order of their numbers; all are up.
     routing
         Policy that picks one.
     """
 
-    __slots__ = ("_gone", "_routed", "_routing", "replicas", "up")
+    __slots__ = ("_down", "_gone", "_routed", "_routing", "replicas", "up")
 
-    def __init__(self, replicas: list[Replica], routing: Routing) -> None:
-        self.replicas = replicas
+    def __init__(self, routing: Routing) -> None:
+        self.replicas: list[Replica] = []
+        """All of the service, each at the place that is its `index`."""
         self._routing = routing
-        self.up = replicas
-        """Those that are up, in the same order."""
+        self.up: tuple[Replica, ...] = ()
+        """Those that are up, in the same order: what the policy gets to see."""
+        self._down: set[int] = set()  # numbers of the others
         self._gone: set[int] = set()  # numbers of those that will never be up again
         self._routed = 0
+
+    def add(self, replica: Replica) -> None:
+        """Take a further replica, which is up."""
+        self.replicas.append(replica)
+        self.up = (*self.up, replica)
 
     def route(self, sequence: Sequence) -> int:
         """Return the number of the replica that serves a sequence; `ANYWHERE` where none is up.
@@ -56,17 +61,22 @@ class ReplicaPool:
 
     def take_down(self, replica: Replica, returns: bool) -> None:
         """Route to others than `replica` from now on; `returns` says whether it will be up again."""
-        self.up = [it for it in self.up if it is not replica]
+        self._down.add(replica.index)
+        self._refresh()
         if not returns:
             self._gone.add(replica.index)
 
     def bring_up(self, replica: Replica) -> None:
         """Route to a replica again that was down, and is empty; `Rescues.recover` gives it what waits."""
-        self.up = [it for it in self.replicas if it is replica or it in self.up]
+        self._down.remove(replica.index)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self.up = tuple(it for it in self.replicas if it.index not in self._down)
 
     def is_up(self, index: int) -> bool:
         """Whether replica `index` is up; for `ANYWHERE`, whether one is."""
-        return bool(self.up) if index == ANYWHERE else self.replicas[index] in self.up
+        return bool(self.up) if index == ANYWHERE else index not in self._down
 
     def is_gone(self, index: int) -> bool:
         """Whether replica `index` will never be up again; for `ANYWHERE`, whether none will."""

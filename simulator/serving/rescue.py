@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from simulator.policies.recovery import LostRequest, Recovery, Rescue
 from simulator.policies.registry import nonsense
 from simulator.serving.replica import Replica
 from simulator.serving.replica_pool import ANYWHERE, ReplicaPool
-from simulator.serving.sequence import Sequence
+from simulator.serving.sequence import GenerationSequence, Sequence
 
 MOST_RETRIES = 1000
 """Rescues of one request: a policy that goes on for ever would keep a run from ending."""
 
 
+@dataclass(slots=True)
+class _Lost:
+    """A request, or a generation of one, that was lost with a replica."""
+
+    rescues: Rescues
+    """Those of the replica's service: an answer is decided on where it was asked for, all its parts at once."""
+    sequence: Sequence
+    replica: int
+
+
 class Rescues:
     """Who was lost, and who waits for a replica to be up.
+
+    Generations of one answer stay together: where one of a service's is placed, the others follow (`Answer.wanted`).
 
     Parameters
     ----------
@@ -42,14 +55,14 @@ class Rescues:
         self._recovery = recovery
         self._send = send
         self._give_up = give_up
-        self._lost: list[tuple[Sequence, int]] = []  # with which replica, to be decided on
+        self._lost: dict[Sequence, list[_Lost]] = {}  # by request, to be decided on
         self._stranded: list[tuple[Sequence, int]] = []  # who waits, and for which replica to be up
         self._retries: dict[Sequence, int] = {}
 
     @property
     def stranded(self) -> bool:
         """Whether anybody waits for a replica to be up."""
-        return bool(self._stranded)
+        return any(not _given_up(sequence) for sequence, _ in self._stranded)
 
     def fail(self, replica: Replica, returns: bool) -> int:
         """Let a replica be down from now on; `recover` decides on who was lost with it.
@@ -68,7 +81,12 @@ class Rescues:
         """
         lost, held_tokens = replica.fail()
         self._pool.take_down(replica, returns)
-        self._lost += [(sequence, replica.index) for sequence in lost]
+        for sequence in lost:
+            asked, request = self, sequence
+            if isinstance(sequence, GenerationSequence):
+                sequence.answer.lost(sequence)
+                asked, request = sequence.answer.service.rescues, sequence.answer.request
+            asked._lost.setdefault(request, []).append(_Lost(self, sequence, replica.index))
         return held_tokens
 
     def recover(self) -> None:
@@ -79,19 +97,22 @@ class Rescues:
         PolicyError
             Where the recovery policy decides nonsense.
         """
-        lost, self._lost = self._lost, []
-        for sequence, index in lost:
-            self._rescue(sequence, index)
+        lost, self._lost = self._lost, {}
+        for request, parts in lost.items():
+            self._rescue(request, parts)
         stranded, self._stranded = self._stranded, []
         for sequence, index in stranded:
             self.resume(sequence, index)
 
-    def _rescue(self, sequence: Sequence, index: int) -> None:
-        """Have the policy say what becomes of a request that was lost with replica `index`."""
-        retries = self._retries.get(sequence, 0)
-        rescue = self._recovery.rescue(LostRequest(retries, sequence.generated_tokens))
+    def _rescue(self, request: Sequence, lost: list[_Lost]) -> None:
+        """Have the policy say what becomes of a request of which this was lost at one instant."""
+        if _given_up(lost[0].sequence):
+            self._give_up(lost[0].sequence)
+            return
+        retries = self._retries.get(request, 0)
+        rescue = self._recovery.rescue(LostRequest(retries, sum(it.sequence.generated_tokens for it in lost)))
         if rescue is None:
-            self._give_up(sequence)
+            self._give_up(lost[0].sequence)
             return
         if (
             not isinstance(rescue, Rescue)
@@ -106,13 +127,26 @@ class Rescues:
         if retries >= MOST_RETRIES:
             what = f"has rescued one request {retries} times; allowed: at most {MOST_RETRIES}"
             raise nonsense("recovery", self._recovery, what)
-        self._retries[sequence] = retries + 1
-        sequence.restart(rescue.keep_generated)
-        self.resume(sequence, index if rescue.where == "same" else ANYWHERE)
+        self._retries[request] = retries + 1
+        for it in lost:
+            it.sequence.restart(rescue.keep_generated)
+            if rescue.where == "any":
+                it.replica = ANYWHERE
+            if isinstance(it.sequence, GenerationSequence):
+                it.sequence.answer.goes_on(it.sequence, it.replica)
+        for it in lost:
+            it.rescues.resume(it.sequence, it.replica)
 
-    def resume(self, sequence: Sequence, index: int) -> None:
-        """Send a request to replica `index` as soon as that is up; where it never will be, the request has failed."""
+    def resume(self, sequence: Sequence, index: int = ANYWHERE) -> None:
+        """Send a sequence to replica `index` as soon as that is up; where it never will be, its request has failed.
+
+        A generation goes where its answer wants it.
+        """
         pool = self._pool
+        if isinstance(sequence, GenerationSequence):
+            if sequence.answer.failed:
+                return
+            index = sequence.answer.wanted(sequence)
         if pool.is_gone(index):
             self._give_up(sequence)
         elif not pool.is_up(index):
@@ -123,3 +157,8 @@ class Rescues:
     def take_retries(self, sequence: Sequence) -> int:
         """Return how often a request was rescued, and forget it: it has ended."""
         return self._retries.pop(sequence, 0)
+
+
+def _given_up(sequence: Sequence) -> bool:
+    """Whether a sequence is a generation of an answer that has failed."""
+    return isinstance(sequence, GenerationSequence) and sequence.answer.failed

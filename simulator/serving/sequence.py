@@ -10,6 +10,10 @@ from simulator.serving.kv_tiers import Load
 if TYPE_CHECKING:
     from simulator.serving.answer import Answer
 
+COMPLETED, FAILED, UNFINISHED = 1, 2, 0
+"""Values of the column ``status`` of requests and generations: decoded to the end; impossible to serve, or given up
+after a fault; still under way at the horizon."""
+
 
 class Sequence:
     """The mutable state of one request or generation from its arrival at a replica to its end.

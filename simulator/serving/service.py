@@ -13,15 +13,10 @@ from simulator.serving.answer import GENERATIONS, Answer
 from simulator.serving.feed import Feed
 from simulator.serving.kv_tiers import KvTiers
 from simulator.serving.prefix_ids import Instructions
-from simulator.serving.replica import Replica
 from simulator.serving.replica_pool import ANYWHERE, ReplicaPool
 from simulator.serving.rescue import Rescues
-from simulator.serving.sequence import GenerationSequence, Sequence
+from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED, GenerationSequence, Sequence
 from simulator.workloads.graphs import AnswerGraph
-
-COMPLETED, FAILED, UNFINISHED = 1, 2, 0
-"""Values of the column ``status``: answered; impossible to serve, or given up after a fault; still under way at the
-horizon."""
 
 GRAPH_COLUMNS = {
     "category": "text",
@@ -81,10 +76,8 @@ class ServiceRuntime:
         The simulation's environment.
     name
         Name of the service in the scenario.
-    replicas
-        Its replicas.
     routing
-        Policy that picks one.
+        Policy that picks a replica.
     tiers
         Its storage tiers.
     decoding, node_order
@@ -105,7 +98,6 @@ class ServiceRuntime:
         self,
         env: Environment,
         name: str,
-        replicas: list[Replica],
         routing: Routing,
         tiers: KvTiers,
         decoding: Decoding,
@@ -119,8 +111,8 @@ class ServiceRuntime:
         self.env = env
         self.request_overhead_s = request_overhead_s
         self.name = name
-        self.replicas = replicas
-        self.pool = ReplicaPool(replicas, routing)
+        self.pool = ReplicaPool(routing)
+        self.replicas = self.pool.replicas
         self.rescues = Rescues(self.pool, recovery, self._send, self._give_up)
         self.tiers = tiers
         self.decoding = decoding
@@ -159,39 +151,37 @@ class ServiceRuntime:
         choice = self.pool.route(sequence)
         replica = self.replicas[choice]  # where none is up the last one: all are of one size
         it = _Open(feed, choice, graph)
+        self._open[sequence] = it
         if not replica.kv.fits_alone(sequence):
             self.oversized += 1
-            self._record(sequence, it, FAILED)
-            feed.finished(sequence)
-            return
-        self._open[sequence] = it
-        if choice == ANYWHERE:
-            self.rescues.resume(sequence, ANYWHERE)
+            self.close_request(sequence, FAILED)
+        elif choice == ANYWHERE:
+            self.rescues.resume(sequence)
         else:
             replica.submit(sequence)
 
     def _send(self, sequence: Sequence, choice: int) -> None:
-        self._open[sequence].replica = choice
+        if isinstance(sequence, GenerationSequence):
+            sequence.answer.placed(sequence, choice)
+        else:
+            self._open[sequence].replica = choice
         self.replicas[choice].submit(sequence)
 
     def _give_up(self, sequence: Sequence) -> None:
-        it = self._open.pop(sequence)
-        self._record(sequence, it, FAILED)
-        it.feed.finished(sequence)
+        if isinstance(sequence, GenerationSequence):
+            sequence.answer.give_up()
+        else:
+            self.close_request(sequence, FAILED)
 
     # ---------------------------------------------------------------- answers in parts, and records
 
     def _submit_answer(self, answer: Answer) -> None:
         request = answer.request
         request.output_tokens = sum(it.tokens for it in answer.generations if not it.plans)
-        started = answer.start()
-        it = _Open(answer.feed, answer.place, answer.graph, answer)
-        if started:
-            self._open[request] = it
-        else:
+        self._open[request] = _Open(answer.feed, ANYWHERE, answer.graph, answer)
+        if not answer.start():
             self.oversized += 1
-            self._record(request, it, FAILED)
-            answer.feed.finished(request)
+            self.close_request(request, FAILED)
 
     def workload_of(self, sequence: Sequence) -> str:
         """Return the workload that a sequence under way comes from."""
@@ -206,15 +196,16 @@ class ServiceRuntime:
     def finish(self, sequence: Sequence) -> None:
         """Take note of a sequence that has been decoded to its end."""
         if not isinstance(sequence, GenerationSequence):
-            self.complete(sequence)
-        elif sequence.answer.finished(sequence):  # another service may have decoded the last part
-            sequence.answer.service.complete(sequence.answer.request)
+            self.close_request(sequence, COMPLETED)
+        else:
+            sequence.answer.finished(sequence)
 
-    def complete(self, request: Sequence) -> None:
-        """Record a request whose last token is out, and release what waits for it."""
-        it = self._open.pop(request)
-        self._record(request, it, COMPLETED)
-        it.feed.finished(request)
+    def close_request(self, request: Sequence, status: int) -> None:
+        """Record a request that is completed or has failed, and release what waits for it; once."""
+        it = self._open.pop(request, None)
+        if it is not None:
+            self._record(request, it, status)
+            it.feed.finished(request)
 
     def stop(self) -> None:
         """Book the steps that have ended when the run stops; of all services before any of them is closed."""
@@ -225,9 +216,11 @@ class ServiceRuntime:
         """Record what is still under way when the run stops; return how many requests that are."""
         unfinished = len(self._open)
         for sequence, it in self._open.items():
+            status = UNFINISHED
             if it.answer is not None:
                 it.answer.cut_off()
-            self._record(sequence, it, UNFINISHED)
+                status = FAILED if it.answer.failed else UNFINISHED
+            self._record(sequence, it, status)
         self._open.clear()
         return unfinished
 
@@ -242,7 +235,7 @@ class ServiceRuntime:
         self.records.append(
             sequence.index,
             it.feed.workload,
-            it.replica,
+            it.replica if it.answer is None else it.answer.place,
             status,
             sequence.arrival_s,
             sequence.admitted_s,

@@ -19,7 +19,7 @@ import simulator.world
 from simulator.compiled import is_compiled
 from simulator.core import Channel, Environment
 from simulator.serving.engines import load_engine
-from simulator.serving.service import COMPLETED
+from simulator.serving.sequence import COMPLETED
 from simulator.streaming.group.session import Session
 
 pytestmark = pytest.mark.skipif(is_compiled(), reason="a compiled engine cannot be observed")

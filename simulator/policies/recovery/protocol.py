@@ -13,7 +13,7 @@ class LostRequest:
     retries: int
     """How often it was lost and rescued before."""
     generated_tokens: int
-    """Tokens of its answer that were out."""
+    """Tokens of its answer that were out; of an answer in parts, those of the parts that are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Rescue:
     """On the replica that has failed, once that is repaired; or on any that is up, as soon as there is one."""
     keep_generated: bool
     """Whether it goes on behind the tokens that were out, whose KV is computed anew together with the prompt's, or
-    begins its answer again."""
+    begins its answer again; of an answer in parts, each part that is lost."""
 
 
 class Recovery(Protocol):

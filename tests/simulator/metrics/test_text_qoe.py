@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from simulator.core import Table
 from simulator.metrics.text_qoe import DEFAULT_READER, qoe_of_requests, text_qoe
 from simulator.scenario.reader_spec import ReaderSpec
-from simulator.serving.service import COMPLETED, FAILED, UNFINISHED, request_schema
+from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED
+from simulator.serving.service import request_schema
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 READER = ReaderSpec(ttft=1.0, tokens_per_s=5.0)

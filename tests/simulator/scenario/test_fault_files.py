@@ -102,14 +102,10 @@ def test_recovery_is_a_policy_like_any_other():
         load_text(text.replace("%s", "{name: reroute, retries: -1}"))
 
 
-def test_answers_in_parts_are_not_recovered_and_that_is_said():
+def test_gpus_that_decode_answers_in_parts_may_fail():
     text = (
         BASE.replace("trace: synthetic, arrivals", "trace: questions, arrivals")
         .replace("requests: 2, input_tokens: 9, output_tokens: 9", "requests: 2")
-        .replace("kv_tiers: [disk]", "kv_tiers: [disk], policies: {decoding: %s}")
+        .replace("kv_tiers: [disk]", "kv_tiers: [disk], policies: {decoding: plato}")
     )
-    crash = "device: gpu, kind: failure, at: 1 s"
-    said = problems(crash, text.replace("decoding: %s", "decoding: plato"))
-    assert "faults.it.device: 'gpu' decodes answers of service 'chat' in parts" in said
-    said = problems("device: gpu, kind: crash, at: 1 s", text.replace("decoding: %s", "decoding: plato"))
-    assert "in parts" not in said
+    assert load_text(text.replace("it: {%s}", "it: {device: gpu, kind: failure, at: 1 s}")).faults

@@ -15,7 +15,7 @@ from simulator.policies.decoding.sot import SkeletonOfThought
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec
 from simulator.serving.build import step_cost
-from simulator.serving.service import COMPLETED, FAILED
+from simulator.serving.sequence import COMPLETED, FAILED
 from simulator.workloads.graphs import AnswerGraph
 from simulator.workloads.spec import Stored
 

@@ -14,7 +14,7 @@ from simulator.policies.recovery.retry import Retry
 from simulator.policies.registry import PolicyError
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.load import load
-from simulator.serving.service import COMPLETED, FAILED, UNFINISHED
+from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED
 from simulator.workloads.spec import Closed, Poisson, Sessions
 from simulator.world import simulate
 

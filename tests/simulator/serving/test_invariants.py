@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from devices.catalogue import load_profile
-from simulator.serving.service import COMPLETED, FAILED, UNFINISHED
+from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED
 from simulator.serving.step_cost import StepCost
 
 

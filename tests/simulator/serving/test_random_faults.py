@@ -15,7 +15,7 @@ from simulator.policies.recovery.retry import Retry
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.spec import LinkSpec, Scenario
 from simulator.serving.replica import Replica
-from simulator.serving.service import COMPLETED, FAILED, UNFINISHED
+from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED
 
 EVENTS = ("failures", "outages", "slowdowns")
 

@@ -12,7 +12,7 @@ from simulator.policies.registry import policies
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.spec import DeviceSpec, LinkSpec
 from simulator.serving.kv_tiers import KvTiers, Load
-from simulator.serving.service import COMPLETED
+from simulator.serving.sequence import COMPLETED
 from simulator.serving.storage import StorageDevice
 from simulator.workloads.spec import Stored
 
