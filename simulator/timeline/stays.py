@@ -138,12 +138,13 @@ def _of_generation(row: Mapping[str, Any], end_s: float) -> Stay:
         "plans",
     )
     waits = (part.split(":") for part in row["after"].split())
+    failed = row["status"] == FAILED
     return Stay(
         (row["workload"], row["request"], row["generation"]),
         (row["decoded_by"], row["replica"]),
         row["ready_s"],
-        *_times(row, end_s),
-        True,
+        *_times(row, row["ready_s"] if failed else end_s),
+        not failed,
         row["admitted_s"] >= 0.0,
         {name: row[name] for name in (*names, "after")},
         tuple((int(earlier), int(tokens)) for earlier, tokens in waits),

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from simulator.metrics.summary import COMPLETED
 from simulator.viz.style import COLOURS, legend, panels, styled
 
 TINY_S = 1e-9
@@ -114,8 +115,9 @@ def bars(
         if row["decoded_by"] != row["service"]:
             label += f" ({row['decoded_by']})"
         waits = [part.split(":") for part in str(row["after"]).split()]
+        done = row["status"] == COMPLETED
         bar = Bar(
-            number, label, plans, int(row["output_tokens"]), ready, admitted, first, finish, (), bool(row["status"])
+            number, label, plans, int(row["output_tokens"]), ready, admitted, first, finish, (), done
         )  # fmt: skip
         after = _conditions(
             [(int(earlier), int(tokens)) for earlier, tokens in waits], found, ready - call_overhead_s
