@@ -78,7 +78,11 @@ def totals_by_device(
                     busy_j += replica.account.busy_j
                     down_gpu_s += replica.down_s * service.replica_gpus
                     used += service.replica_gpus
-        gpus = device.count or used
+        helping = {unit: it for run in streaming.values() for unit, it in run.sr_busy_s(name).items()}
+        sr_s = sum(helping.values())
+        busy_gpu_s += sr_s
+        busy_j += profile.tdp_w * sr_s  # convolutions keep a board at its limit (assumed)
+        gpus = device.count or used + len(helping)
         # a failed one draws nothing
         idle_j = profile.idle_w * max(0.0, gpus * end_s - busy_gpu_s - down_gpu_s)
         totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=gpus * end_s)

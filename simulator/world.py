@@ -292,9 +292,9 @@ def _streaming(
     if not scenario.streaming_services:
         return {}
     from simulator.streaming.group import Shared  # noqa: PLC0415 (only where a scenario streams)
-    from simulator.streaming.service import StreamingRuntime  # noqa: PLC0415
+    from simulator.streaming.service import StreamingRuntime, sr_processors  # noqa: PLC0415
 
-    shared = Shared(links)
+    shared = Shared(links, sr_processors(env, scenario))
     return {
         name: StreamingRuntime(env, scenario, name, streams, resolve, shared)
         for name in scenario.streaming_services

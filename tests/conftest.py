@@ -35,6 +35,7 @@ SMALL: dict[str, Sequence[str]] = {
         "devices.dram.capacity=2 GB",
         "devices.disk.capacity=4 GB",
     ],
+    "cluster/edge_helper.yaml": ["workloads.watch.segments=40"],
     "cluster/experts.yaml": ["workloads.chat.requests=60"],
     "faults/disk_failure.yaml": ["workloads.chat.requests=30", "faults.crash.at=30 s"],
     "faults/gpu_failure.yaml": [

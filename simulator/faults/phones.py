@@ -37,7 +37,7 @@ def with_faults(group: Group, faults: Faults, unit_of: Mapping[str, tuple[str, i
     """
     failed_s: dict[str, list[tuple[float, float]]] = {}
     slow_sr: dict[str, list[tuple[float, float, float]]] = {}
-    names = [phone.name for phone in group.phones]
+    names = [phone.name for phone in group.phones if phone.helper is None]
     for name, _, phone, (start_s, end_s) in _struck(names, faults, unit_of, turn, group.longest_s):
         spec = faults.specs[name]
         if spec.kind == "failure":

@@ -59,6 +59,13 @@ def check_fault(
             (*path, "mtbf"), f"is {fault.mtbf:g} s; allowed for a {target}: {shortest_s:g} s and more"
         )
     yield from _unit(path, fault, target, devices, services)
+    if target == "gpu":
+        for name, service in services.items():
+            if isinstance(service, StreamingService) and fault.device in {
+                it.gpu for it in service.helpers.values()
+            }:
+                message = f"{fault.device!r} helps service {name!r}: faults of helpers are not modelled"
+                yield Problem((*path, "device"), message)
 
 
 def _times(path: Path_, fault: FaultSpec) -> Iterator[Problem]:

@@ -118,6 +118,11 @@ def _phone(data: Mapping[str, Any], path: Path_, phone: Mapping[str, Any]) -> It
 def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _devices_of(data, (*path, "phones"), service.get("phones"), "phone")
     yield from _devices_of(data, (*path, "kv_tiers"), service.get("kv_tiers"), "storage")
+    for name, helper in _entries(service, "helpers"):
+        place = (*path, "helpers", name)
+        yield from _entry(data, (*place, "gpu"), helper.get("gpu"), "devices")
+        yield from _of_kind(data, (*place, "gpu"), helper.get("gpu"), "gpu")
+        yield from _entry(data, (*place, "download"), helper.get("download"), "links")
     model, engine = service.get("model"), service.get("engine")
     if isinstance(model, str) and model not in model_names():
         yield Problem((*path, "model"), unknown_name("model", model, model_names(), "hetsim list models"))
@@ -178,6 +183,10 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
         tier for service in services for key in ("kv_tiers", "phones") for tier in _texts(service.get(key))
     )
     links = {name for _, device in _entries(data, "devices") for name in _links_of(device)}
+    for service in services:
+        for _, helper in _entries(service, "helpers"):
+            used.update(_texts([helper.get("gpu")]))
+            links.update(_texts([helper.get("download")]))
     for section, known, by in (("devices", used, "service"), ("links", links, "device")):
         for name in _written(data, section):
             if name not in known:

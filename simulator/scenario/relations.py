@@ -48,6 +48,7 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
             yield from check_precision(("services", name), service, device)
             yield from check_memory(("services", name), service, device)
     yield from _shared_gpus(parts)
+    yield from _helpers_gpus(parts)
     sound: dict[str, WorkloadSpec] = {}
     for name, workload in parts.workloads.items():
         wrong = list(_workload(name, workload))
@@ -148,6 +149,19 @@ def _gpu_count(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator
             (*path, "tensor_parallel" if replicas is None else "replicas"),
             f"{need} need {ranks * (replicas or 1)}; {service.gpus} has {device.count}",
         )
+
+
+def _helpers_gpus(parts: Parts) -> Iterator[Problem]:
+    """Yield a problem for each helper whose GPU another kind of service has too."""
+    serving = {it.gpus: name for name, it in parts.services.items() if isinstance(it, LlmService)}
+    for name, service in parts.services.items():
+        if isinstance(service, StreamingService):
+            for helper, spec in service.helpers.items():
+                if spec.gpu in serving:
+                    yield Problem(
+                        ("services", name, "helpers", helper, "gpu"),
+                        f"{spec.gpu!r} serves {serving[spec.gpu]} too; allowed: GPUs that do nothing but help",
+                    )
 
 
 def _shared_gpus(parts: Parts) -> Iterator[Problem]:

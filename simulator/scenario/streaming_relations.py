@@ -13,6 +13,7 @@ from simulator.scenario.spec import DeviceSpec
 from simulator.scenario.streaming_spec import LinkNetwork, PhoneSpec, StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
 from simulator.streaming.networks import is_network
+from simulator.streaming.phone_names import phone_names
 from simulator.streaming.sr_rates import combination_heights, sr_frames_per_s
 from simulator.workloads.spec import VideoWorkload, WorkloadSpec
 
@@ -44,17 +45,21 @@ def check_streaming(
             phones[device] = spec.phone or PhoneSpec(), profile
     for device, (phone, profile) in phones.items():
         yield from _phone(("devices", device, "phone"), phone, profile, service)
+    fetches = any(helper.download for helper in service.helpers.values())
+    fetches = fetches and getattr(service.policies.collaboration, "together", True)
     if (
         len(phones) == len(service.phones)
         and phones
+        and not fetches
         and all(phone.wwan is None for phone, _ in phones.values())
     ):
         message = "no phone has a WWAN: nobody could download anything; set devices.NAME.phone.wwan"
         yield Problem((*path, "phones"), message)
-    elif len(phones) == len(service.phones) and service.group_size is not None:
+    elif len(phones) == len(service.phones) and service.group_size is not None and not fetches:
         yield from _groups(path, service, devices)
     if service.buffer <= 0.0:
         yield Problem((*path, "buffer"), "is 0 s; allowed: above 0 s")
+    yield from _helpers(path, service, devices)
     yield from _bound(path, service, {name: spec for name, (spec, _) in phones.items()})
     videos = {
         key: workload
@@ -71,10 +76,31 @@ def check_streaming(
         yield Problem((*path, "startup_chunks"), f"{message} ({service.buffer:g} s)")
 
 
+def _helpers(path: Path_, service: StreamingService, devices: Mapping[str, DeviceSpec]) -> Iterator[Problem]:
+    """Check names and rates of helpers."""
+    names = {
+        name
+        for device in service.phones
+        if device in devices
+        for name in phone_names(device, devices[device])
+    }
+    for name, helper in service.helpers.items():
+        place = (*path, "helpers", name)
+        if name in names:
+            yield Problem(place, "is the name of a phone too", key=True)
+        for combination in helper.sr_rates:
+            if combination_heights(combination) is None:
+                message = "is no combination; allowed: such as 180p-720p, the second above"
+                yield Problem((*place, "sr_rates", combination), message, key=True)
+
+
 def _bound(path: Path_, service: StreamingService, phones: Mapping[str, PhoneSpec]) -> Iterator[Problem]:
     """Check that an upper bound that is asked for can be computed."""
     if service.upper_bound == "sr_only" and not service.super_resolution:
         yield Problem((*path, "upper_bound"), "is sr_only, but super_resolution is empty; allowed: none, any")
+    if service.upper_bound != "none" and service.helpers:
+        message = f"is {service.upper_bound}, but the linear programme knows no helpers; allowed: none"
+        yield Problem((*path, "upper_bound"), message)
     links = [name for name, phone in phones.items() if isinstance(phone.wwan, LinkNetwork)]
     if service.upper_bound != "none" and links:
         message = f"{', '.join(links)} share a link, of which nobody knows beforehand what others leave"
@@ -101,6 +127,7 @@ def _combinations(
     video: VideoWorkload | None,
 ) -> Iterator[Problem]:
     known = {name for spec, profile in phones.values() for name in sr_frames_per_s(spec, profile, service)}
+    known.update(name for helper in service.helpers.values() for name in helper.sr_rates)
     sound = len(phones) == len(service.phones) and all(
         spec.npu is None or (spec.npu.soc in profile_names("soc") and is_network(spec.npu.network))
         for spec, _ in phones.values()

@@ -160,6 +160,23 @@ class PhoneSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class HelperSpec:
+    """A GPU of an edge server that super-resolves for the phones of each group, and may download for them."""
+
+    gpu: str
+    """Device of kind gpu; its units are dealt out to the groups in turn."""
+    sr_rates: Mapping[str, PerSecond]
+    """Frames that a unit super-resolves per second by combination, where it does nothing else (assumed unless the
+    scenario says where they are from)."""
+    download: str | None = None
+    """Link over which it can download chunks itself; None: phones bring it what it is to super-resolve."""
+    x: Metres = 0.0
+    """Where it is in each group's network, east."""
+    y: Metres = 0.0
+    """Where it is in each group's network, north."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamingPolicies:
     """The exchangeable decisions of a streaming service."""
 
@@ -179,6 +196,8 @@ class StreamingService:
     """Devices of kind phone that take part; the first phone of a group runs the scheduler and the hotspot."""
     group_size: Count | None = None
     """Phones of a group, which are taken in their order (the last group may be smaller); None: all are one group."""
+    helpers: Mapping[str, HelperSpec] = field(default_factory=dict)
+    """Edge servers' GPUs that take part in every group as stations of its network, by name."""
     super_resolution: tuple[str, ...] = ("180p-720p", "180p-1080p", "360p-720p", "360p-1080p")
     """Combinations of a height that is downloaded and one that super-resolution (SR) makes of it; may be empty."""
     effective_bitrates: Mapping[str, BytesPerSecond] | None = None

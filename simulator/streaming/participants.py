@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -14,6 +14,7 @@ from devices.errors import Fault, InputError
 from devices.phones import PhoneProfile
 from simulator.scenario.spec import DeviceSpec, Scenario
 from simulator.scenario.streaming_spec import (
+    HelperSpec,
     LinkNetwork,
     Network,
     PhoneSpec,
@@ -23,7 +24,9 @@ from simulator.scenario.streaming_spec import (
     ThermalSpec,
 )
 from simulator.streaming.group import (
+    NO_POWER,
     GroupPhone,
+    Helper,
     PhonePower,
     SharedLink,
     Thermal,
@@ -32,12 +35,19 @@ from simulator.streaming.group import (
     with_overhead,
 )
 from simulator.streaming.network_trace import NetworkTrace
+from simulator.streaming.phone_names import phone_names
 from simulator.streaming.sr_rates import sr_frames_per_s
 from simulator.streaming.synthetic_trace import load_cellular, markov_trace
 from simulator.streaming.trace_files import read_trace, trace_paths
 
 SYNTHETIC_S = 1800.0
 """Length of a synthetic trace before it repeats."""
+
+GPU_DECODE_S_PER_S = 1 / 20
+"""Time in which a GPU's decoder decodes one second of video (assumed: 600 frames per second)."""
+
+GPU_ENCODE_S_PER_S = 1 / 10
+"""Time in which its encoder encodes one (assumed: 300 frames per second)."""
 
 FRAMES_PER_S = 30.0
 """Of every video."""
@@ -71,6 +81,9 @@ class Participants:
         self._service = service
         self._frames = FRAMES_PER_S * segment_s
         self._devices = {name: scenario.devices[name] for name in service.phones}
+        self._gpu_counts = {
+            name: scenario.devices[helper.gpu].count or 1 for name, helper in service.helpers.items()
+        }
         self._recorded = {
             name: _read(wwan, resolve)
             for name, device in self._devices.items()
@@ -79,7 +92,7 @@ class Participants:
         self.unit_of: dict[str, tuple[str, int]] = {
             phone: (name, unit)
             for name, device in self._devices.items()
-            for unit, phone in enumerate(_names(name, device))
+            for unit, phone in enumerate(phone_names(name, device))
         }
         """By phone (``NAME``, or ``NAME-1`` and so on where there are several alike): device, and number in it."""
         self.device_of = {phone: device for phone, (device, _) in self.unit_of.items()}
@@ -92,7 +105,7 @@ class Participants:
     def phones(
         self, stream: Callable[[str], np.random.Generator], group: int, turn: int
     ) -> tuple[GroupPhone, ...]:
-        """Return the phones of one session.
+        """Return the phones of one session, and after them its helpers.
 
         Parameters
         ----------
@@ -103,11 +116,16 @@ class Participants:
         turn
             Number of the session among those of its group.
         """
-        return tuple(
+        phones = (
             self._phone(device, name, self._devices[device], stream(f"{name}/wwan/{turn}"))
             for name in self.groups[group]
             for device in (self.device_of[name],)
         )
+        helpers = (
+            _helper(name, spec, group % self._gpu_counts[name])
+            for name, spec in self._service.helpers.items()
+        )
+        return (*phones, *helpers)
 
     def _phone(self, device: str, name: str, spec: DeviceSpec, rng: np.random.Generator) -> GroupPhone:
         profile = load_profile(spec.profile)
@@ -134,9 +152,23 @@ class Participants:
         return with_overhead(made, has.sr_overhead, self._frames)
 
 
-def _names(device: str, spec: DeviceSpec) -> Iterator[str]:
-    count = spec.count or 1
-    yield from (device,) if count == 1 else (f"{device}-{number}" for number in range(1, count + 1))
+def _helper(name: str, spec: HelperSpec, unit: int) -> GroupPhone:
+    return GroupPhone(
+        name=name,
+        wwan=None if spec.download is None else SharedLink(spec.download),
+        sr_frames_per_s=spec.sr_rates,
+        decode_s_per_s=GPU_DECODE_S_PER_S,
+        encode_s_per_s=GPU_ENCODE_S_PER_S,
+        power=NO_POWER,
+        battery_j=inf,
+        position_m=(spec.x, spec.y),
+        helper=Helper(processor_name(spec.gpu, unit)),
+    )
+
+
+def processor_name(gpu: str, unit: int) -> str:
+    """Return what `Shared.processors` calls one unit of a GPU device."""
+    return f"{gpu}/{unit}"
 
 
 def _thermal(spec: ThermalSpec, profile: PhoneProfile) -> Thermal:

@@ -91,7 +91,7 @@ def add_viewers(
     for phone, busy_s in zip(
         processors, (chunks.column("sr_end_s") - chunks.column("sr_start_s")).tolist(), strict=True
     ):
-        if busy_s > 0.0:  # NaN without SR
+        if busy_s > 0.0 and phone in sr_busy_s:  # NaN without SR; helpers do not watch
             sr_busy_s[phone] += busy_s
     viewers, watched = result.viewing.column("phone"), result.viewing.column("chunk")
     stalls_s = result.viewing.column("stall_s")

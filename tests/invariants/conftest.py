@@ -25,6 +25,9 @@ NAMES = {
         "galaxy-s10",
         "pixel-5",
         "ethernet-10g",
+        "ethernet-25g",
+        "wifi-6",
+        "galaxy-s20-ultra",
     ],
     "model": ["llama-2-7b", "qwen3-8b", "vicuna-7b"],
     "engine": ["vllm-0.12", "vllm-0.6"],
@@ -117,6 +120,7 @@ def written(data: Any, path: str) -> bool:
 def kind_of(path: str) -> str:
     """Return a path with the names that the user chose, and indices, as ``*``."""
     path = re.sub(r"^(devices|services|workloads|links|faults|accounting\.prices)\.[^.]+", r"\1.*", path)
+    path = re.sub(r"\.helpers\.[^.]+", ".helpers.*", path)
     return re.sub(r"\.\d+(?=\.|$)", ".*", path)
 
 

@@ -19,6 +19,8 @@ INERT = {
     "name": "a label",
     "description": "a label",
     "workloads.*.service": "names the service; with another one the scenario is another",
+    "services.*.helpers.*.gpu": "names a device; each must be used, so that it cannot be changed alone",
+    "devices.*.phone.wwan.link": "names a link, likewise",
     "services.*.gpus": "names a device; each must be used, so that it cannot be changed alone",
     "services.*": "the kind of a service selects its type: other fields",
     "workloads.*": "the kind of a trace selects its type: other fields",
@@ -33,6 +35,7 @@ INERT = {
 BOUND = {
     "services.*.phones": "names devices",
     "services.*.kv_tiers": "names devices",
+    "services.*.helpers.*.download": "names a link",
     "services.*.model": "expert_parallel asks for a mixture of experts",
     "services.*.tensor_parallel": "expert_parallel divides it",
     "services.*.super_resolution": "empty",
@@ -84,6 +87,11 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "devices.*.phone.y": ("oasis/policies.yaml", [], "devices.older.phone.y=150"),
     "devices.*.phone.moves": ("oasis/policies.yaml", [], "devices.older.phone.moves=[{at: 9 s, x: 400}]"),
     "devices.*.phone.away": ("oasis/policies.yaml", [], "devices.older.phone.away=[{start: 5 s, end: 20 s}]"),
+    "services.*.helpers.*.download": (
+        "cluster/edge_helper.yaml",
+        ["services.video.helpers.other={gpu: gpu, sr_rates: {180p-720p: 9/s}, download: uplink}"],
+        "services.video.helpers.edge.download=cell",
+    ),
     "services.*.group_size": ("oasis/phones.yaml", [], "services.video.group_size=2"),
     "services.*.effective_bitrates": (
         "oasis/phones.yaml",

@@ -3,7 +3,7 @@
 from simulator.streaming.group.build import combination, phone, phone_power, phone_thermal, with_overhead
 from simulator.streaming.group.energy import Component
 from simulator.streaming.group.group import Group
-from simulator.streaming.group.phones import GroupPhone, PhonePower
+from simulator.streaming.group.phones import NO_POWER, GroupPhone, Helper, PhonePower
 from simulator.streaming.group.records import GroupResult, Happening, PhoneResult, jain
 from simulator.streaming.group.shared import Shared, SharedLink
 from simulator.streaming.group.simulate import GroupRun, simulate_group
@@ -12,6 +12,7 @@ from simulator.streaming.group.wlan import HOTSPOT, WIFI_DIRECT, WlanProfile
 
 __all__ = [
     "HOTSPOT",
+    "NO_POWER",
     "WIFI_DIRECT",
     "Component",
     "Group",
@@ -20,6 +21,7 @@ __all__ = [
     "GroupRun",
     "Happening",
     "Heat",
+    "Helper",
     "PhonePower",
     "PhoneResult",
     "Shared",

@@ -86,9 +86,9 @@ class Flow:
         chunk.assigned_s = self.env._now
         chunk.attempts += 1
         if assignment.processor == EVERYONE:
-            able = [
-                phone.index for phone in self.phones if phone.present and phone.can_process(chunk.combination)
-            ]
+            present = [it for it in self.phones if it.present and it.can_process(chunk.combination)]
+            watching = [phone for phone in present if phone.spec.helper is None]
+            able = [phone.index for phone in watching or present]
         else:
             able = [assignment.processor]
         chunk.pending.update(able)

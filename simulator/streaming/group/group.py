@@ -69,6 +69,8 @@ class Group:
         yield from self._combination_faults()
         if not 0 <= self.controller < len(self.phones):
             yield Fault(f"{self.controller}; allowed: 0 to {len(self.phones) - 1}", "controller")
+        elif self.phones[self.controller].helper is not None:
+            yield Fault(f"{self.phones[self.controller].name} is a helper; allowed: phones", "controller")
         if self.startup_chunks < 1 or not self.startup_chunks * self.video.segment_s <= self.buffer_cap_s:
             yield Fault(
                 f"{self.startup_chunks} chunks; allowed: at least 1, and no more than the buffer cap of "
@@ -120,7 +122,7 @@ def _phone_faults(phone: GroupPhone) -> Iterator[Fault]:
     for name, rate in phone.sr_frames_per_s.items():
         if not (isfinite(rate) and rate > 0.0):
             yield Fault(f"{rate!r} frames/s; allowed: above 0 and finite", f"{path}.sr_frames_per_s.{name}")
-    for name in ("decode_s_per_s", "encode_s_per_s", "battery_j"):
+    for name in ("decode_s_per_s", "encode_s_per_s", *(("battery_j",) if phone.helper is None else ())):
         if not (isfinite(getattr(phone, name)) and getattr(phone, name) > 0.0):
             yield Fault(f"{getattr(phone, name)!r}; allowed: above 0 and finite", f"{path}.{name}")
     if not 0.0 < phone.battery_share <= 1.0:

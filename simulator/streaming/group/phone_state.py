@@ -100,7 +100,9 @@ class PhoneState:
 
     @property
     def buffer_s(self) -> float:
-        """Video in its viewer's buffer."""
+        """Video in its viewer's buffer; a helper has none, and never waits."""
+        if self.spec.helper is not None:
+            return inf
         return self.viewer.buffer_s(self.env._now) if self.viewer is not None else 0.0
 
     @property
@@ -111,7 +113,9 @@ class PhoneState:
 
     @property
     def battery_share(self) -> float:
-        """Energy left over that of a full battery."""
+        """Energy left over that of a full battery; 1 of a helper."""
+        if self.spec.helper is not None:
+            return 1.0
         return self.battery_j / self.spec.battery_j
 
     @property

@@ -1,9 +1,9 @@
-"""One phone of a group, as plain data: what it can do, what it draws, and when it is there."""
+"""One participant of a group, as plain data: what it can do, what it draws, and when it is there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import inf
 
 from simulator.streaming.group.shared import SharedLink
@@ -43,9 +43,24 @@ class PhonePower:
     """SR with its decoding and encoding; those two are taken off for the component ``sr``."""
 
 
+NO_POWER = PhonePower(*[0.0] * len(fields(PhonePower)))
+"""Of a participant whose energy is counted elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """What makes a participant a helper: the GPU of an edge server, which watches nothing and has no battery.
+
+    Its SR of a chunk is one job on a GPU that others may use too, begun once the chunk is decoded.
+    """
+
+    processor: str
+    """Where its SR is done: name in `Shared.processors`."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupPhone:
-    """A phone and its part in a session."""
+    """A phone, or a helper, and its part in a session."""
 
     name: str
     """Unique in its group."""
@@ -60,7 +75,7 @@ class GroupPhone:
     power: PhonePower
     """What it draws."""
     battery_j: float
-    """Energy of a full battery."""
+    """Energy of a full battery; infinity: a helper's."""
     battery_share: float = 1.0
     """How full it is at the start."""
     thermal: Thermal = field(default_factory=Thermal)
@@ -79,6 +94,8 @@ class GroupPhone:
     """Times out of order, likewise, which may overlap; one without end switches the phone off for good."""
     slow_sr: tuple[tuple[float, float, float], ...] = ()
     """Times of slow super-resolution: (from, until, share of its speed that is left); shares multiply."""
+    helper: Helper | None = None
+    """What makes it a helper; None: it is a phone, with a viewer."""
 
     def starting_at(self, start_s: float) -> GroupPhone:
         """Return the phone with all times, its network's too, later by `start_s`."""

@@ -18,6 +18,7 @@ from simulator.streaming.group.energy import Component
 from simulator.streaming.group.phone_state import PhoneState
 from simulator.streaming.group.phones import GroupPhone
 from simulator.streaming.group.thermal import Heat
+from simulator.streaming.sr_processor import SrProcessor
 
 if TYPE_CHECKING:
     from simulator.streaming.group.group import Group
@@ -69,6 +70,8 @@ class Phone(PhoneState):
         As for `PhoneState`.
     downlink
         Where its downloads come from; None: it has no WWAN.
+    processor
+        What does its SR, of whole chunks; None: it does that itself, frame by frame.
     outcome
         Whom it reports to.
     """
@@ -81,10 +84,13 @@ class Phone(PhoneState):
         group: Group,
         wlan: Wlan,
         downlink: Downlink | None,
+        processor: SrProcessor | None,
         outcome: Outcome,
     ) -> None:
         super().__init__(env, index, spec, group, wlan)
-        self._downlink, self._outcome = downlink, outcome
+        self._downlink, self._processor, self._outcome = downlink, processor, outcome
+        self._side_by_side = group.pipelined or processor is not None
+        self._frame_by_frame = group.pipelined and processor is None
         self.gated = False
         """Whether a download waits for room in the buffers, and it takes a delivery to know when there will be."""
         self._gate: Call | None = None
@@ -100,7 +106,7 @@ class Phone(PhoneState):
 
     def _blocked(self) -> bool:
         """Whether a phone that does one thing at a time does one."""
-        return not self._group.pipelined and any(stage.current is not None for stage in self.stages)
+        return not self._side_by_side and any(stage.current is not None for stage in self.stages)
 
     def start(self) -> None:
         """Set to work whatever can, what is nearest to the end first."""
@@ -169,7 +175,7 @@ class Phone(PhoneState):
         server.call = self.env.call_at(server.ends_s, self._decoded)
         self.meter.switch(now_s, Component.DECODE, self._decode_w)
         self._outcome.decoding(task, self)
-        if self._group.pipelined:
+        if self._frame_by_frame:
             task.ready_s = now_s + self._decode_s / self._frames
             self.sr.put(task)
             self.start_sr()
@@ -178,7 +184,7 @@ class Phone(PhoneState):
         task, self.decode.current = self.decode.current, None
         assert task is not None
         self.meter.switch(self.env._now, Component.DECODE, -self._decode_w)
-        if not self._group.pipelined:
+        if not self._frame_by_frame:
             task.ready_s = self.env._now
             self.sr.put(task)
         self._freed()
@@ -191,6 +197,11 @@ class Phone(PhoneState):
         task = server.current = server.queue.pop(0)
         now_s = self.env._now
         cool_s = self._sr_s[task.chunk.combination.name]
+        if self._processor is not None:
+            task.sr_start_s = now_s
+            server.ends_s = now_s + cool_s / self._sr_ratio.mean  # as far as that is known
+            server.call = self._processor.run(cool_s, self._super_resolved)
+            return
         slow = self.sr_speed * (self.spec.thermal.throttled_share if self.heat is Heat.THROTTLED else 1.0)
         frame_s = cool_s / slow / self._frames
         task.sr_start_s = max(now_s, task.ready_s)
@@ -201,7 +212,7 @@ class Phone(PhoneState):
         energy_j = max(self.spec.power.sr_w * cool_s - self._codec_j, 0.0)
         self._sr_w = energy_j / (task.sr_end_s - now_s)
         self.meter.switch(now_s, Component.SR, self._sr_w)
-        if self._group.pipelined:
+        if self._frame_by_frame:
             task.ready_s = task.sr_start_s + frame_s
             self.encode.put(task)
             self.start_encode()
@@ -210,11 +221,13 @@ class Phone(PhoneState):
         task, self.sr.current = self.sr.current, None
         assert task is not None
         self.meter.switch(self.env._now, Component.SR, -self._sr_w)
+        if self._processor is not None:
+            task.sr_end_s = self.env._now
         took_s = task.sr_end_s - task.sr_start_s
         self._sr_ratio.add(self._sr_s[task.chunk.combination.name] / took_s)
         task.chunk.iteration.processed[self.index] += 1
         task.chunk.iteration.sr_s[self.index] += took_s
-        if not self._group.pipelined:
+        if not self._frame_by_frame:
             task.ready_s = self.env._now
             self.encode.put(task)
         self._freed()
@@ -228,7 +241,7 @@ class Phone(PhoneState):
         now_s = self.env._now
         task.encode_start_s = max(now_s, task.ready_s)
         end_s = max(task.encode_start_s + self._encode_s, task.sr_end_s + self._encode_s / self._frames)
-        if not self._group.pipelined:
+        if not self._frame_by_frame:
             end_s = now_s + self._encode_s
         task.encode_end_s = server.ends_s = end_s
         server.call = self.env.call_at(end_s, self._encoded)

@@ -78,8 +78,8 @@ class Presence:
         for phone in members:
             phone.joined = True
             phone.meter.begin(start_s)
-        if members:
-            self._control(first if first in members else members[0])
+        if phones := [phone for phone in members if phone.spec.helper is None]:
+            self._control(first if first in phones else phones[0])
             for phone in members:
                 self._connected[phone.index] = True
         self._update()
@@ -223,7 +223,8 @@ class Presence:
             phone.present = False
             self._flow.log("exit", phone.name)
         for phone in come:
-            phone.viewer = phone.viewer or self._new_viewer(phone)
+            if phone.spec.helper is None:
+                phone.viewer = phone.viewer or self._new_viewer(phone)
         for phone in come:
             phone.present = True
             self._flow.log("enter", phone.name)
@@ -242,6 +243,7 @@ class Presence:
         controller = self._controller
         return (
             controller is not None
+            and self._here(controller)
             and self._connected[phone.index]
             and self._here(phone)
             and self._wlan.in_range(controller.index, phone.index)
@@ -258,8 +260,9 @@ class Presence:
         """Let another phone open a hotspot, which the others have to find and join.
 
         It is the one that reaches most of the candidates, those that were present first. Where there is none, the
-        controller stays what it is: nobody notices.
+        controller stays what it is: nobody notices. Helpers have no hotspot.
         """
+        candidates = [phone for phone in candidates if phone.spec.helper is None]
         if not candidates:
             return
         before = self._controller

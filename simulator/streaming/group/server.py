@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from simulator.core import Call, Transfer
 from simulator.streaming.group.chunks import Chunk, Send, Task
+from simulator.streaming.sr_processor import SrJob
 
 _order = attrgetter("index")
 Item = TypeVar("Item", Chunk, Task, Send)
@@ -21,7 +22,7 @@ class Server(Generic[Item]):
     def __init__(self) -> None:
         self.queue: list[Item] = []
         self.current: Item | None = None
-        self.call: Call | Transfer | None = None
+        self.call: Call | Transfer | SrJob | None = None
         self.ends_s = 0.0
         """When the current work ends, as far as that is known."""
 

@@ -77,7 +77,16 @@ class Session:
             self._on_present_changed,
         )
         self.phones: list[Phone] = [
-            Phone(env, index, spec, group, self.wlan, _downlink(env, spec.wwan, shared), self._flow)
+            Phone(
+                env,
+                index,
+                spec,
+                group,
+                self.wlan,
+                _downlink(env, spec.wwan, shared),
+                None if spec.helper is None else shared.processors[spec.helper.processor],
+                self._flow,
+            )
             for index, spec in enumerate(group.phones)
         ]
         for phone in self.phones:
@@ -131,7 +140,8 @@ class Session:
     @property
     def buffer_s(self) -> float:
         """Least buffer of the present viewers."""
-        return min([phone.buffer_s for phone in self.phones if phone.present], default=0.0)
+        present = [phone for phone in self.phones if phone.present and phone.viewer is not None]
+        return min([phone.buffer_s for phone in present], default=0.0)
 
     def chunk_bits(self, chunk: int, combination: Combination) -> float:
         """Size of a chunk as downloaded."""

@@ -1,4 +1,4 @@
-"""What a session shares with everything else on the clock: the links of the scenario."""
+"""What a session shares with everything else on the clock: links of the scenario, and GPUs of edge servers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from simulator.core import Channel
+from simulator.streaming.sr_processor import SrProcessor
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,5 @@ class Shared:
 
     links: Mapping[str, tuple[Channel, Channel]] = field(default_factory=dict)
     """Channels of each link by name: to the phones, and back."""
+    processors: Mapping[str, SrProcessor] = field(default_factory=dict)
+    """What does the SR of helpers, by `Helper.processor`."""

@@ -63,7 +63,8 @@ class GroupRun:
             session.stop()
 
     def _ended(self, session: Session) -> None:
-        self._results |= {phone.name: _phone_result(phone, session.end_s) for phone in session.phones}
+        phones = [phone for phone in session.phones if phone.spec.helper is None]
+        self._results |= {phone.name: _phone_result(phone, session.end_s) for phone in phones}
         self._open -= 1
         if not self._open:
             self._on_end(self._result())
@@ -77,7 +78,7 @@ class GroupRun:
             if phone.alive and phone.viewer is not None
             for result in (self._results[phone.name],)
         ]
-        names = [phone.name for phone in self._group.phones]
+        names = [phone.name for phone in self._group.phones if phone.helper is None]
         first, *others = (session.records for session in sessions)
         for records in others:
             first.extend(records)
@@ -126,7 +127,7 @@ def _each_alone(group: Group) -> list[Group]:
             controller=0,
         )
         for phone in group.phones
-        if phone.wwan is not None
+        if phone.wwan is not None and phone.helper is None
     ]
 
 

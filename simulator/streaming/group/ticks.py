@@ -28,7 +28,8 @@ class Ticks:
         records: Records,
         check_end: Callable[[], None],
     ) -> None:
-        self._env, self._group, self._phones, self._presence = env, group, phones, presence
+        self._env, self._group, self._presence = env, group, presence
+        self._phones = [phone for phone in phones if phone.spec.helper is None]
         self._records, self._check_end = records, check_end
         self._last_s = [phone.spec.joins_s for phone in phones]
         self._last_j = [0.0] * len(phones)
@@ -50,7 +51,7 @@ class Ticks:
 
     def _tick(self) -> None:
         self._call = self._env.call_at(self._env._now + self._group.tick_s, self._tick)
-        spent_j: list[float] | None = [0.0] * len(self._phones)
+        spent_j: list[float] | None = [0.0] * len(self._full_j)
         for phone in self._phones:
             if phone.alive and phone.joined:
                 phone_j = self._spent_j(phone)
@@ -79,7 +80,7 @@ class Ticks:
 
     def last(self, phone: Phone) -> None:
         """Book what a phone that leaves or dies has drawn since it was last looked at, and switch it off."""
-        if phone.joined:
+        if phone.joined and phone.spec.helper is None:
             self._book(phone, self._spent_j(phone))
             phone.meter.end(self._env._now)
 
