@@ -89,7 +89,10 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "devices.*.phone.away": ("oasis/policies.yaml", [], "devices.older.phone.away=[{start: 5 s, end: 20 s}]"),
     "services.*.helpers.*.download": (
         "cluster/edge_helper.yaml",
-        ["services.video.helpers.other={gpu: gpu, sr_rates: {180p-720p: 9/s}, download: uplink}"],
+        [
+            "services.video.helpers={edge: {gpu: gpu, sr_rates: {180p-720p: 90/s}, download: uplink}, "
+            "other: {gpu: gpu, sr_rates: {180p-720p: 9/s}, download: uplink}}"
+        ],
         "services.video.helpers.edge.download=cell",
     ),
     "services.*.group_size": ("oasis/phones.yaml", [], "services.video.group_size=2"),
