@@ -23,6 +23,7 @@ DECISIONS = (
     "node_order",
     "routing",
     "recovery",
+    "placement",
     "abr",
     "collaboration",
 )
