@@ -37,6 +37,12 @@ SMALL: dict[str, Sequence[str]] = {
     ],
     "cluster/edge_helper.yaml": ["workloads.watch.segments=40"],
     "cluster/experts.yaml": ["workloads.chat.requests=60"],
+    "cluster/slo_classes.yaml": [  # so little memory that who is preempted matters
+        "workloads.people.requests=60",
+        "workloads.jobs.requests=40",
+        "workloads.jobs.arrivals=poisson",
+        "devices.gpu.memory=22 GB",
+    ],
     "faults/disk_failure.yaml": ["workloads.chat.requests=30", "faults.crash.at=30 s"],
     "faults/gpu_failure.yaml": [
         "workloads.chat.requests=300",
@@ -61,11 +67,6 @@ SMALL: dict[str, Sequence[str]] = {
         "workloads.chat.requests=200",
         "faults.slow.at=4 s",
         "faults.slow.duration=8 s",
-    ],
-    "cluster/placement.yaml": [  # so many at once that all places are used
-        "workloads.questions.requests=120",
-        "workloads.questions.rate=60/s",
-        "services.ask.policies.placement=latency_threshold",
     ],
     "oasis/churn.yaml": ["workloads.watch.segments=180", "workloads.watch.sessions=1"],
     "oasis/heat.yaml": ["workloads.watch.segments=240", "workloads.watch.sessions=1"],
@@ -124,7 +125,7 @@ class Shipped:
 
 
 def _tables(result: RunResult) -> Iterator[tuple[str, Table]]:
-    for kind in ("requests", "intervals", "generations", "pointers", "asks", "viewers"):
+    for kind in ("requests", "intervals", "generations", "pointers", "viewers"):
         for name, table in getattr(result, kind).items():
             yield f"{kind} of {name}", table
     if result.faults is not None:

@@ -22,6 +22,7 @@ from simulator.experiments.statistics import (
     paired,
 )
 from simulator.scenario.spec import Scenario
+from simulator.scenario.streaming_spec import StreamingService
 
 if TYPE_CHECKING:
     import pandas
@@ -125,7 +126,7 @@ class Comparison:
         several = self.replications > 1
         shown = []
         for service, spec in services.items():
-            figures = _FIGURES[spec.kind]
+            figures = _STREAMING_FIGURES if isinstance(spec, StreamingService) else _LLM_FIGURES
             prefix = f"{service} " if len(services) > 1 else ""
             shown += [
                 Headline(prefix + group, statistic, f"services.{service}.{metric}.{statistic}", unit)
@@ -204,19 +205,11 @@ _LLM_FIGURES = (
     ("E2E", "mean", "e2e_s", "s"),
     ("E2E", "p99", "e2e_s", "s"),
 )
-_FIGURES = {
-    "llm": _LLM_FIGURES,
-    "streaming": (
-        ("QoE per chunk", "mean", "qoe", ""),
-        ("stalls", "mean", "rebuffer_s", "s"),
-        ("energy per phone", "mean", "energy_per_phone_j", "J"),
-    ),
-    "assistant": (
-        *_LLM_FIGURES,
-        ("QoE", "mean", "qoe", ""),
-        ("energy per ask", "mean", "energy_per_ask_j", "J"),
-    ),
-}
+_STREAMING_FIGURES = (
+    ("QoE per chunk", "mean", "qoe", ""),
+    ("stalls", "mean", "rebuffer_s", "s"),
+    ("energy per phone", "mean", "energy_per_phone_j", "J"),
+)
 
 
 def flatten(data: Mapping[str, Any] | None, prefix: str = "") -> dict[str, float | None]:

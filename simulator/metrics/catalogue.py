@@ -87,6 +87,20 @@ METRICS = (
         HIGHER,
         "surrogate of the net win rate over autoregressive decoding; low, high: anchors off by 0.05",
     ),
+    (
+        "slo.attainment",
+        "",
+        HIGHER,
+        "share of the requests of workloads with an `slo` that keep it, of those of which that is known",
+    ),
+    ("slo.goodput_per_s", "1/s", HIGHER, "their requests that keep it, per second, counted as throughput is"),
+    (
+        "slo.classes.NAME",
+        "",
+        HIGHER,
+        "the same for one class; also ttft_attainment, tpot_attainment: shares that keep that limit alone",
+    ),
+    ("slo.classes.NAME.requests", "", NEITHER, "requests of the class of which that is known"),
     ("gpu_busy_share", "", NEITHER, "GPU time in engine steps over GPU time in all"),
     ("storage.TIER.read_bytes", "B", NEITHER, "bytes loaded from a storage device"),
     ("storage.TIER.written_bytes", "B", NEITHER, "bytes written to a storage device"),
@@ -112,31 +126,6 @@ METRICS = (
         "g",
         LOWER,
         "carbon of the electricity: energy of all devices times the given intensity",
-    ),
-    ("places.NAME.share", "", NEITHER, "share of an assistant's questions that were answered at a place"),
-    ("places.NAME.ttft_s", "s", LOWER, "mean TTFT of the questions that were answered there"),
-    ("places.NAME.e2e_s", "s", LOWER, "mean E2E of the questions that were answered there"),
-    ("places.NAME.energy_j", "J", LOWER, "mean energy of the phone for a question that was answered there"),
-    ("placed_again", "", LOWER, "placements of questions that had failed somewhere else before"),
-    (
-        "quality_surrogate",
-        "",
-        HIGHER,
-        "mean of the quality that the scenario declares of the places: a surrogate",
-    ),
-    (
-        "energy_per_ask_j",
-        "J",
-        LOWER,
-        "what a phone spends on a question, on top of being awake; components.chip, components.radio",
-    ),
-    ("bound.ttft_s", "s", NEITHER, "mean of the least TTFT that any placement could have given"),
-    ("bound.e2e_s", "s", NEITHER, "mean of the least E2E that any placement could have given"),
-    (
-        "prediction.ttft_error_s",
-        "s",
-        LOWER,
-        "mean distance of the TTFT predicted at placement from what it came to",
     ),
     (
         "sessions.played",
@@ -196,17 +185,17 @@ ACROSS = (
 )
 """Figures that services of unlike kinds, and whole clusters, are weighed by (docs/accounting.md)."""
 
-_NAMES_FOLLOW = ("places", "storage", "devices", "hit_rate", "loaded_tokens")
+_NAMES_FOLLOW = ("storage", "devices", "hit_rate", "loaded_tokens", "classes")
 """Parts after which a name of the scenario's stands: it tells no unit."""
 
 _UNITS = (
     ("_per_s", "1/s"), ("_g", "g"), ("_bytes", "B"), ("_kbps", "kbit/s"), ("_j", "J"), ("_s", "s"), ("_share", "share"),
-    ("hit_rate", "share"), ("visible_dependencies", "share"), ("availability", "share"),
+    ("hit_rate", "share"), ("visible_dependencies", "share"), ("attainment", "share"), ("availability", "share"),
 )  # fmt: skip
 
 _WORDS = {
     "ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "qoe": "QoE", "sr": "SR", "gpu": "GPU", "ar": "AR", "kv": "KV",
-    "kbps": "", "wlan": "WLAN",
+    "kbps": "", "wlan": "WLAN", "slo": "SLO",
 }  # fmt: skip
 
 

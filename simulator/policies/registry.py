@@ -21,9 +21,9 @@ DECISIONS = (
     "kv_loading",
     "decoding",
     "node_order",
+    "queueing",
     "routing",
     "recovery",
-    "placement",
     "abr",
     "collaboration",
 )

@@ -26,14 +26,15 @@ from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.kv_loading.compute_only import ComputeOnly
 from simulator.policies.node_order.fifo import Fifo
+from simulator.policies.queueing.fcfs import Fcfs
 from simulator.policies.recovery.reroute import Reroute
 from simulator.policies.registry import PolicyOf
 from simulator.policies.routing.round_robin import RoundRobin
 from simulator.scenario.accounting_spec import AccountingSpec
-from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.reader_spec import ReaderSpec
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
+from simulator.workloads.slo import SloClass
 from simulator.workloads.spec import GraphTrace, Questions, RequestSpec, VideoWorkload, WorkloadSpec
 
 
@@ -113,6 +114,8 @@ class LlmPolicies:
     """In which order the parts of answers that can be decoded in parallel enter the engine."""
     routing: Annotated[object, PolicyOf("routing")] = field(default_factory=RoundRobin)
     """Which replica serves a request."""
+    queueing: Annotated[object, PolicyOf("queueing")] = field(default_factory=Fcfs)
+    """Who of those that wait for a replica is admitted next."""
     recovery: Annotated[object, PolicyOf("recovery")] = field(default_factory=Reroute)
     """What becomes of a request whose GPU fails; without `faults` it is never asked."""
 
@@ -177,16 +180,7 @@ class LlmService:
         return self.tensor_parallel * self.pipeline_parallel
 
 
-ServiceSpec = Annotated[LlmService | StreamingService | AssistantService, Tagged("kind")]
-
-
-def reached(services: Mapping[str, ServiceSpec], name: str) -> tuple[str, ...]:
-    """Return the LLM services that requests addressed to service `name` may come to: itself, or those of its places."""
-    service = services.get(name)
-    if isinstance(service, AssistantService):
-        places = [place.service for _, place in service.places.services()]
-        return tuple(it for it in dict.fromkeys(places) if isinstance(services.get(it), LlmService))
-    return (name,) if isinstance(service, LlmService) else ()
+ServiceSpec = Annotated[LlmService | StreamingService, Tagged("kind")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,23 +226,23 @@ class Scenario:
         return {name: it for name, it in self.services.items() if isinstance(it, StreamingService)}
 
     @property
-    def assistants(self) -> dict[str, AssistantService]:
-        """Services of kind assistant by name."""
-        return {name: it for name, it in self.services.items() if isinstance(it, AssistantService)}
-
-    @property
     def request_workloads(self) -> dict[str, RequestSpec]:
         """Workloads of requests by name."""
         return {name: it for name, it in self.workloads.items() if not isinstance(it, VideoWorkload)}
+
+    def slo_classes(self, service: str) -> dict[str, SloClass]:
+        """Return the classes of a service's requests, by workload; those that have none are left out."""
+        return {
+            name: it.slo
+            for name, it in self.request_workloads.items()
+            if it.service == service and it.slo is not None
+        }
 
     @property
     def graph_services(self) -> frozenset[str]:
         """LLM services that are asked questions whose answers are dependency graphs."""
         return frozenset(
-            service
-            for it in self.workloads.values()
-            if isinstance(it, GraphTrace | Questions)
-            for service in reached(self.services, it.service)
+            it.service for it in self.workloads.values() if isinstance(it, GraphTrace | Questions)
         )
 
     @property

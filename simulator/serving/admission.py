@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from simulator.core import Environment
+from simulator.policies.queueing import Queueing
+from simulator.policies.registry import nonsense
 from simulator.serving.batch import Batch
 from simulator.serving.kv_manager import Admission, KvManager
 from simulator.serving.loader import Loader
@@ -24,19 +26,38 @@ class AdmissionQueue:
         KV cache of the replica.
     loader
         Starts the load of who is admitted, if it has one.
+    queueing
+        Policy that says in which order.
     max_sequences
         Most sequences admitted at a time.
     """
 
-    __slots__ = ("_batch", "_env", "_kv", "_loader", "_refused", "max_sequences", "memory_full", "waiting")
+    __slots__ = (
+        "_batch",
+        "_env",
+        "_kv",
+        "_loader",
+        "_queueing",
+        "_refused",
+        "max_sequences",
+        "memory_full",
+        "waiting",
+    )
 
     def __init__(
-        self, env: Environment, batch: Batch, kv: KvManager, loader: Loader, max_sequences: int
+        self,
+        env: Environment,
+        batch: Batch,
+        kv: KvManager,
+        loader: Loader,
+        queueing: Queueing,
+        max_sequences: int,
     ) -> None:
         self._env = env
         self._batch = batch
         self._kv = kv
         self._loader = loader
+        self._queueing = queueing
         self.max_sequences = max_sequences
         self.waiting: deque[Sequence] = deque()
         """The next one first."""
@@ -45,17 +66,36 @@ class AdmissionQueue:
         self._refused: Sequence | None = None  # the next one, which had nothing to load and found no budget
 
     def put(self, sequence: Sequence) -> None:
-        """Put a sequence at the end, a generation then before what it may pass."""
+        """Put a sequence behind all that have its key or a smaller one, a generation then before what it may pass.
+
+        Raises
+        ------
+        PolicyError
+            Where the queueing policy decides nonsense.
+        """
         waiting = self.waiting
+        key = sequence.queue_key = self._key(sequence)
         place = len(waiting)
+        while place and waiting[place - 1].queue_key > key:
+            place -= 1
+        if not place and waiting:
+            self.memory_full = False  # it is the next one now, and may be smaller
         if sequence.rank is not None:
             while place:
                 other = waiting[place - 1]
                 passed = sequence.passes_requests if other.rank is None else other.rank > sequence.rank
-                if not passed or other.admitted_s >= 0.0:  # what was preempted comes first
+                if (
+                    not passed or other.admitted_s >= 0.0 or other.queue_key < key
+                ):  # what was preempted comes first
                     break
                 place -= 1
         waiting.insert(place, sequence)
+
+    def _key(self, sequence: Sequence) -> float:
+        key = self._queueing.key(sequence.request)
+        if not isinstance(key, int | float) or key != key:  # noqa: PLR0124 (NaN)
+            raise nonsense("queueing", self._queueing, f"decided the key {key!r}; allowed: numbers")
+        return float(key)
 
     def admit(self, left: int, steps: int) -> None:
         """Admit in order while memory, sequence slots and token budget allow.
@@ -104,16 +144,20 @@ class AdmissionQueue:
         while not self._kv.reserve(self._batch.decodes, 1):
             if self._kv.unpin_all():
                 continue
-            self.preempt(next(reversed(self._batch.admitted)))
+            last_first = reversed(self._batch.admitted)
+            self.preempt(max(last_first, key=_queue_key))
             self.memory_full = True  # what it frees is for the decodes
 
     def preempt(self, victim: Sequence) -> None:
-        """Take a sequence out of the batch: it comes first again, and will be recomputed from the start."""
+        """Take a sequence out of the batch: it waits before all that have its key, and will be recomputed."""
         victim.log(self._env, "preempt", victim.position)
         self._batch.remove(victim)
         victim.reset()
         victim.preemptions += 1
-        self.waiting.appendleft(victim)
+        place = 0
+        while place < len(self.waiting) and self.waiting[place].queue_key < victim.queue_key:
+            place += 1
+        self.waiting.insert(place, victim)
         self.memory_full = False
 
     def clear(self) -> None:
@@ -121,3 +165,7 @@ class AdmissionQueue:
         self.waiting.clear()
         self.memory_full = False
         self._refused = None
+
+
+def _queue_key(sequence: Sequence) -> float:
+    return sequence.queue_key

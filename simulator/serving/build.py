@@ -191,6 +191,7 @@ def build_service(
                 kv,
                 batching,
                 kv_loading,
+                policies.queueing,  # type: ignore[arg-type]
                 budget,
                 min(sequences, budget),
                 service.dequantisation_s_per_token,

@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from simulator.core import ARRIVAL, Environment
+from simulator.core import ARRIVAL
 from simulator.serving.sequence import Sequence
 from simulator.workloads.requests import Requests
+from simulator.workloads.slo import SloClass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence as Several
-
-    from simulator.workloads.graphs import AnswerGraph
-
-
-class Asker(Protocol):
-    """Whoever has given a service a request, and is told of its end."""
-
-    workload: str
-    """Name of the workload in the scenario."""
-
-    def finished(self, sequence: Sequence, status: int) -> None:
-        """Take note that a request has ended, with what status (see `simulator.serving.service`)."""
-        ...
-
-
-class Asked(Protocol):
-    """What takes the requests of a workload: an LLM service or an assistant."""
-
-    @property
-    def env(self) -> Environment:
-        """The simulation's environment."""
-        ...
-
-    @property
-    def request_overhead_s(self) -> float:
-        """Time from a request's arrival until it is submitted."""
-        ...
-
-    @property
-    def tier_names(self) -> Several[str]:
-        """Its storage tiers."""
-        ...
-
-    def submit(self, sequence: Sequence, feed: Feed, graph: AnswerGraph | None = None) -> None:
-        """Take a request that arrives now; `graph` is its answer."""
-        ...
+    from simulator.serving.service import ServiceRuntime
 
 
 class Feed:
@@ -65,10 +30,20 @@ class Feed:
         Its requests.
     namespace
         Added to every hash id, so that two workloads do not share prefixes by accident.
+    slo
+        Class of its requests; None: they have none.
     """
 
-    def __init__(self, service: Asked, workload: str, requests: Requests, namespace: int) -> None:
+    def __init__(
+        self,
+        service: ServiceRuntime,
+        workload: str,
+        requests: Requests,
+        namespace: int,
+        slo: SloClass | None,
+    ) -> None:
         self.workload = workload
+        self._slo = slo
         self._namespace = namespace
         self._service = service
         self._env = service.env
@@ -135,6 +110,7 @@ class Feed:
             self._outputs[index],
             ids,
             len(self._service.tier_names),
+            self._slo,
         )
 
     def _release_next(self, time_s: float) -> None:
@@ -149,8 +125,8 @@ class Feed:
 
         self._env.call_at(time_s + self._overhead_s, release, ARRIVAL)
 
-    def finished(self, sequence: Sequence, status: int) -> None:
-        """Release what waits for this request, however it has ended."""
+    def finished(self, sequence: Sequence) -> None:
+        """Release what waits for this request."""
         now = self._env._now
         if self._requests.concurrency is not None:
             self._release_next(now)

@@ -19,6 +19,7 @@ from simulator.core import Environment
 from simulator.core.records import Table
 from simulator.policies.batching import Batching
 from simulator.policies.kv_loading import KvLoading
+from simulator.policies.queueing import Queueing
 from simulator.serving.account import RunAccount
 from simulator.serving.admission import AdmissionQueue
 from simulator.serving.batch import Batch
@@ -44,7 +45,7 @@ class Replica:
         Step cost.
     kv
         KV cache of this replica.
-    batching, kv_loading
+    batching, kv_loading, queueing
         Policies.
     token_budget
         Tokens per step that the service may use (the background share is taken off).
@@ -74,6 +75,7 @@ class Replica:
         kv: KvManager,
         batching: Batching,
         kv_loading: KvLoading,
+        queueing: Queueing,
         token_budget: int,
         max_sequences: int,
         dequantisation_s_per_token: float,
@@ -100,7 +102,7 @@ class Replica:
         )
         # Each knows only those before it.
         self.batch = Batch(env, kv, self._loader)
-        self.queue = AdmissionQueue(env, self.batch, kv, self._loader, max_sequences)
+        self.queue = AdmissionQueue(env, self.batch, kv, self._loader, queueing, max_sequences)
         self.scheduler = Scheduler(
             self.batch,
             self.queue,
@@ -136,7 +138,7 @@ class Replica:
         queue = self.queue
         self.outstanding_tokens += sequence.input_tokens + sequence.output_tokens
         queue.put(sequence)
-        if len(queue.waiting) == 1 and self.kv.tiers.tiers:
+        if queue.waiting[0] is sequence and self.kv.tiers.tiers:
             # Starts its load, if it has one, without waiting for the step's end.
             queue.admit(0, max(1, self._loop.run.steps))
         self._loop.poke()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulator.core import Call, Environment
 from simulator.serving.kv_tiers import Load
+from simulator.workloads.slo import SloClass
 
 if TYPE_CHECKING:
     from simulator.serving.answer import Answer
@@ -45,9 +46,11 @@ class Sequence:
         "preemptions",
         "prefill_to",
         "private_blocks",
+        "queue_key",
         "racing",
         "resident_tokens",
         "shared",
+        "slo",
         "stop_tokens",
         "stored_tokens",
         "yields",
@@ -68,6 +71,7 @@ class Sequence:
         output_tokens: int,
         hash_ids: list[int],
         tiers: int,
+        slo: SloClass | None = None,
     ) -> None:
         self.index = index
         """Number of the request in its workload."""
@@ -78,13 +82,16 @@ class Sequence:
         self.output_tokens = output_tokens
         self.hash_ids = hash_ids
         """Prefix block ids of prompt and answer; empty where nothing is shared."""
+        self.slo = slo
+        """Class of the request; None: its workload has none."""
+        self.queue_key = 0.0
+        """What the queueing policy has said."""
         self.prefill_to = input_tokens
         """Tokens to prefill: the prompt, and after a preemption also what had been generated."""
         self.position = 0
         """Tokens from the front whose KV is in GPU memory."""
         self.generated_tokens = 0
-        self.admitted_s = -1.0
-        self.first_token_s = -1.0
+        self.admitted_s = self.first_token_s = -1.0
         self.join_call: Call | None = None
         """The end of the engine's hand-over after a load; None outside of it."""
         self.join_clock = 0
@@ -109,15 +116,18 @@ class Sequence:
         """Whether the step over new tokens may overlap with the load of later layers."""
         self.load_step_s = 0.0
         """GPU time to expand loaded KV, charged to the step that uses it first."""
-        self.resident_tokens = 0
-        self.computed_tokens = 0
+        self.resident_tokens = self.computed_tokens = self.preemptions = 0
         self.loaded_tokens = [0] * tiers
         """Tokens loaded, by tier."""
         self.found_tokens = [0] * tiers
         """Tokens found in each tier at admission, loaded or not."""
-        self.preemptions = 0
         self.stop_tokens = output_tokens
         """Decoded tokens at which something happens next: the end, or what others wait for."""
+
+    @property
+    def request(self) -> Sequence:
+        """The request that it serves: itself, unless it is a part of an answer."""
+        return self
 
     def log(self, env: Environment, kind: str, detail: float | str = "") -> None:
         """Log something that happens to it now, where anything is logged (`simulator.core.EventLog`)."""
@@ -179,7 +189,8 @@ class GenerationSequence(Sequence):
         rank: float | None,
         passes_requests: bool,
     ) -> None:
-        super().__init__(answer.request.index, -1.0, input_tokens, output_tokens, hash_ids, tiers)
+        request = answer.request
+        super().__init__(request.index, -1.0, input_tokens, output_tokens, hash_ids, tiers, request.slo)
         self.answer = answer
         self.generation = generation
         self.rank = rank
@@ -187,6 +198,11 @@ class GenerationSequence(Sequence):
         self.stops = stops[::-1]
         """Stops still to come, the next one last."""
         self.stop_tokens = self.stops[-1] if stops else output_tokens
+
+    @property
+    def request(self) -> Sequence:
+        """The question, a part of whose answer it is."""
+        return self.answer.request
 
     def pass_stop(self) -> int:
         """Go past the next stop and return at how many tokens it lay."""

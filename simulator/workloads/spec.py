@@ -22,6 +22,7 @@ from devices.quantity import (
     Variation,
 )
 from simulator.workloads.graph_shapes import ByCategory, GraphShape
+from simulator.workloads.slo import SloClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,8 @@ class _Common:
     """Simulated time at which the workload begins."""
     stored: Stored | None = None
     """Prompt KV that is stored beforehand; None: only what the run itself has cached."""
+    slo: SloClass | None = None
+    """How much its requests matter and what they are promised; None: they have no class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

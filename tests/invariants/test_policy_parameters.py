@@ -28,6 +28,7 @@ CONTEXTS: dict[str, list[tuple[str, list[str], str]]] = {
             "services.chat.policies.node_order",
         ),
     ],
+    "queueing": [("cluster/slo_classes.yaml", [], "services.chat.policies.queueing")],
     "routing": [("cake/agents.yaml", ["devices.gpu.count=3"], "services.chat.policies.routing")],
     "recovery": [
         (
@@ -35,10 +36,6 @@ CONTEXTS: dict[str, list[tuple[str, list[str], str]]] = {
             ["workloads.chat.requests=500", "faults.crash.mtbf=6 s", "faults.crash.mttr=1 s"],
             "services.chat.policies.recovery",
         )
-    ],
-    "placement": [
-        ("cluster/placement.yaml", [], "services.ask.policies.placement"),
-        ("cluster/placement.yaml", ["workloads.questions.rate=14/s"], "services.ask.policies.placement"),
     ],
     "abr": [
         (

@@ -47,6 +47,7 @@ def policy(decision, answer):
             "generations": lambda self, question: say(question),
         },
         "node_order": {"ahead_of_requests": False, "key": lambda self, node: say(node)},
+        "queueing": {"key": lambda self, request: say(request)},
         "routing": {"choose": lambda self, replicas, hash_ids, routed: say(replicas)},
         "abr": {"session": lambda self, ladder, max_buffer_s: Session(say)},
         "collaboration": {
@@ -156,6 +157,7 @@ ANSWERS = {
         lambda it: [Generation(QUESTION, 10, nodes=whole(it.graph), service="nobody")],
     ],
     "node_order": [NAN, None, "first", [1], 1j],
+    "queueing": [NAN, None, "first", [1], 1j],
     "routing": [-1, 2, 99, NAN, INF, None, "0", 0.0, True, [0]],
     "abr": [
         None,

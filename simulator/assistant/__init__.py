@@ -1,1 +1,0 @@
-"""Phones that ask LLM questions, and the places where these are answered (docs/placement.md)."""
