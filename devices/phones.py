@@ -2,7 +2,8 @@
 
 Two kinds of catalogue file, because one chip sits in many handsets and studies report one or the other: a
 `SocProfile` predicts the latency of a super-resolution (SR) network from its layers
-(`simulator.streaming.sr_latency`); a `PhoneProfile` holds what was measured on a handset as a whole.
+(`simulator.streaming.sr_latency`) and holds rates of language models; a `PhoneProfile` holds what was measured on a
+handset as a whole.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from devices.evidence import Evidence
-from devices.quantity import Bytes, BytesPerSecond, Flops, Joules, PerSecond, Ratio, Seconds, Watts
+from devices.quantity import Bytes, BytesPerSecond, Count, Flops, Joules, PerSecond, Ratio, Seconds, Watts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,33 @@ class NpuRate:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneLlmRate:
+    """How fast the accelerator runs one language model, for one question at a time.
+
+    The prompt is taken in chunks of one compiled length, each of which takes the same time however full it is.
+    """
+
+    chunk_s: Seconds
+    """Time of one chunk of the prompt."""
+    chunk_tokens: Count
+    """Tokens of a chunk."""
+    decode_tokens_per_s: PerSecond
+    """Tokens of the answer per second, after the first one."""
+    context_tokens: Count
+    """Most tokens of prompt and answer together."""
+    power_w: Watts
+    """Power of the chip and its memory meanwhile, on top of the awake phone."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+    def ttft_s(self, input_tokens: int) -> float:
+        """Return the time from the start of a prompt to the first token of its answer, in s."""
+        return -(-input_tokens // self.chunk_tokens) * self.chunk_s
+
+
+@dataclass(frozen=True, slots=True)
 class SocProfile:
-    """A phone's chip, as far as SR on its neural accelerator goes."""
+    """A phone's chip: SR and language models on its neural accelerator."""
 
     name: str
     """Catalogue name, such as ``snapdragon-8-gen-3``."""
@@ -48,6 +74,8 @@ class SocProfile:
     """Median relative error of the latency of networks that the fit has not seen."""
     precisions: Mapping[str, NpuRate] = field(default_factory=dict)
     """Rates by number format: ``w8a8`` and, where the accelerator has it, ``float`` (16 bit)."""
+    llm: Mapping[str, PhoneLlmRate] = field(default_factory=dict)
+    """Rates of language models by name, such as ``llama-3.2-3b``; none where nobody has published any."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""
 

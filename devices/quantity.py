@@ -303,6 +303,8 @@ Ratio = Annotated[float, Quantity("", high=1.0)]
 """Share, 0 to 1."""
 Multiple = Annotated[float, Quantity("", low=0.01, high=100.0)]
 """How many times as much, 0.01 to 100."""
+Weight = Annotated[float, Quantity("", high=1e6)]
+"""Weight of one goal among several, 0 to 1e6."""
 Variation = Annotated[float, Quantity("", high=2.0)]
 """Standard deviation over mean, 0 to 2."""
 Pairs = Annotated[float, Quantity("", high=1e9)]

@@ -14,6 +14,7 @@ from simulator.serving.service import ServiceRuntime
 from simulator.serving.storage import StorageDevice
 
 if TYPE_CHECKING:
+    from simulator.assistant.runtime import AssistantRuntime
     from simulator.streaming.service import StreamingRuntime
 
 
@@ -22,9 +23,9 @@ class DeviceTotals:
     """What one device did over the whole run."""
 
     busy_s: float
-    """Time in use, averaged over its units; of a phone: of super-resolution."""
+    """Time in use, averaged over its units; of a phone: of super-resolution and language models."""
     energy_j: float
-    """Energy, idle power included."""
+    """Energy, idle power included; what a phone spends on questions is on top of the awake phone."""
     read_bytes: float = 0.0
     """Bytes loaded from it (storage)."""
     written_bytes: float = 0.0
@@ -38,6 +39,7 @@ def totals_by_device(
     services: Mapping[str, ServiceRuntime],
     storage: Mapping[str, StorageDevice],
     streaming: Mapping[str, StreamingRuntime],
+    assistants: Mapping[str, AssistantRuntime],
     end_s: float,
 ) -> dict[str, DeviceTotals]:
     """Add up what the devices of a scenario did until `end_s`, by name.
@@ -46,8 +48,8 @@ def totals_by_device(
     ----------
     scenario
         What was simulated.
-    services, storage, streaming
-        Its LLM services, storage devices and streaming services, by name, at their end.
+    services, storage, streaming, assistants
+        Its LLM services, storage devices, streaming services and assistants, by name, at their end.
     end_s
         Simulated time at the end.
     """
@@ -65,7 +67,7 @@ def totals_by_device(
             continue
         profile = load_profile(device.profile)
         if isinstance(profile, PhoneProfile):
-            totals[name] = _phone_totals(name, streaming, (device.count or 1) * end_s)
+            totals[name] = _phone_totals(name, streaming, assistants, (device.count or 1) * end_s)
             continue
         assert isinstance(profile, GpuProfile)
         busy_gpu_s = busy_j = down_gpu_s = 0.0
@@ -89,8 +91,13 @@ def totals_by_device(
     return totals
 
 
-def _phone_totals(device: str, streaming: Mapping[str, StreamingRuntime], on_s: float) -> DeviceTotals:
-    """Return SR time per phone, and energy of all of a device's phones, over all sessions."""
+def _phone_totals(
+    device: str,
+    streaming: Mapping[str, StreamingRuntime],
+    assistants: Mapping[str, AssistantRuntime],
+    on_s: float,
+) -> DeviceTotals:
+    """Return the time of SR and language models per phone, and the energy of all of a device's phones."""
     busy_s = energy_j = 0.0
     phones = 0
     for run in streaming.values():
@@ -98,4 +105,9 @@ def _phone_totals(device: str, streaming: Mapping[str, StreamingRuntime], on_s: 
         busy_s += float(run.viewers.column("sr_busy_s")[mine].sum())
         energy_j += float(run.viewers.column("energy_j")[mine].sum())
         phones = max(phones, len(set(run.viewers.column("phone")[mine])))
+    for assistant in assistants.values():
+        asking = [phone for phone in assistant.phones if phone.device == device]
+        busy_s += sum(phone.busy_s for phone in asking)
+        energy_j += sum(phone.energy_j for phone in asking)
+        phones = max(phones, len(asking))
     return DeviceTotals(busy_s / max(phones, 1), energy_j, on_s=on_s)

@@ -19,7 +19,7 @@ from simulator.metrics.cautions import cautions
 from simulator.metrics.summary import summarize
 from simulator.policies.decoding import Decoding
 from simulator.policies.decoding.autoregressive import Autoregressive
-from simulator.scenario.spec import Scenario
+from simulator.scenario.spec import Scenario, reached
 from simulator.serving.build import build_service, replica_count, step_cost
 from simulator.serving.feed import Feed
 from simulator.serving.models import load_model
@@ -34,6 +34,7 @@ from simulator.workloads.requests import Requests
 from simulator.workloads.spec import GraphTrace, Questions, RequestSpec
 
 if TYPE_CHECKING:
+    from simulator.assistant.runtime import AssistantRuntime
     from simulator.streaming.group import GroupResult
     from simulator.streaming.service import StreamingRuntime
 
@@ -72,6 +73,8 @@ class RunResult:
     pointers: dict[str, Table] = field(default_factory=dict)
     """Per LLM service: one row per phase in which KV of a prompt was computed or loaded
     (`simulator.serving.pointers.POINTERS`); kept where `intervals` are."""
+    asks: dict[str, Table] = field(default_factory=dict)
+    """Per assistant: one row per question (`simulator.assistant.runtime.ASKS`)."""
     faults: Table | None = None
     """One row per occurrence of a fault (`simulator.faults.records.FAULTS`); None where the scenario has none."""
 
@@ -136,14 +139,14 @@ def simulate(
         runtime.stop()
         if injector is not None:
             injector.records.extend(runtime.faults)
-    for name, service in world.services.items():
-        unfinished = service.close()
+    for name, asked in (world.services | world.assistants).items():
+        unfinished = asked.close()
         if unfinished and scenario.horizon is None:
             raise SimulatorError(
                 f"service {name!r} has stopped with {unfinished} requests that it never answered"
             )
     ends_s = [session.end_s for run in world.streaming.values() for session in run.sessions.values()]
-    end_s = env.now if world.services else max(ends_s, default=env.now)
+    end_s = env.now if world.services or world.assistants else max(ends_s, default=env.now)
     return RunResult(
         scenario=scenario,
         seed=scenario.seed,
@@ -160,14 +163,16 @@ def simulate(
             for name, service in world.services.items()
             if service.generations is not None
         },
-        devices=totals_by_device(scenario, world.services, world.storage, world.streaming, end_s),
+        devices=totals_by_device(
+            scenario, world.services, world.storage, world.streaming, world.assistants, end_s
+        ),
         notes=(
             *world.notes,
             *accounting_notes(scenario),
             *_outcome_notes(scenario, world),
             *(
                 note
-                for name, service in world.services.items()
+                for name, service in (world.services | world.assistants).items()
                 for note in cautions(scenario, name, service.records)
             ),
             *(note for run in world.streaming.values() for note in run.notes),
@@ -177,6 +182,7 @@ def simulate(
         pointers={
             name: service.pointers for name, service in world.services.items() if service.pointers is not None
         },
+        asks={name: assistant.records for name, assistant in world.assistants.items()},
         faults=None if injector is None else injector.records,
     )
 
@@ -185,6 +191,7 @@ def simulate(
 class _World:
     services: dict[str, ServiceRuntime]
     streaming: dict[str, StreamingRuntime]
+    assistants: dict[str, AssistantRuntime]
     storage: dict[str, StorageDevice]
     feeds: list[Feed]
     notes: list[str]
@@ -227,7 +234,8 @@ def _build(
         sizes = {
             size: workload
             for workload, spec in workloads.items()
-            if spec.service in asked and (size := _block_tokens(spec, requests[workload]))
+            if asked & set(reached(scenario.services, spec.service))
+            and (size := _block_tokens(spec, requests[workload]))
         }
         if len(sizes) > 1:
             raise InputError(
@@ -255,30 +263,29 @@ def _build(
         first_port += replicas[name]
     for runtime in services.values():
         runtime.peers = services
-    world = _World(services, _streaming(env, scenario, streams, resolve, links), storage, [], [])
+    assistants = {
+        name: _assistant(env, scenario, name, services, links, requests, streams)
+        for name in scenario.assistants
+    }
+    streaming = _streaming(env, scenario, streams, resolve, links)
+    world = _World(services, streaming, assistants, storage, [], [])
     for index, (name, spec) in enumerate(workloads.items()):
         stream = requests[name]
-        runtime = services[spec.service]
         namespace = index * WORKLOAD_NAMESPACE
-        world.feeds.append(Feed(runtime, name, stream, namespace, spec.slo))
+        asked_service = services.get(spec.service) or assistants[spec.service]
+        world.feeds.append(Feed(asked_service, name, stream, namespace, spec.slo))
         world.notes += [f"workloads.{name}: {note}" for note in stream.notes]
-        if (
-            stream.stored_tokens is not None
-            and stream.hash_ids is not None
-            and stream.hash_offsets is not None
-        ):
-            lost = 0
-            for first, tokens in zip(
-                stream.hash_offsets.tolist(), stream.stored_tokens.tolist(), strict=False
-            ):
-                blocks = tokens // stream.hash_block_tokens
-                ids = stream.hash_ids[first : first + blocks] + namespace
-                lost += runtime.tiers.preload(stream.stored_tier, ids.tolist())
-            if lost:
-                world.notes.append(
-                    f"workloads.{name}: {stream.stored_tier} is too small for all stored prompts; "
-                    f"{lost} prefix blocks were dropped before the start"
-                )
+        reachable = [services[it] for it in reached(scenario.services, spec.service)]
+        lost = sum(
+            _preload(stream, namespace, runtime)
+            for runtime in reachable
+            if stream.stored_tier in runtime.tier_names
+        )
+        if lost:
+            world.notes.append(
+                f"workloads.{name}: {stream.stored_tier} is too small for all stored prompts; "
+                f"{lost} prefix blocks were dropped before the start"
+            )
     return world
 
 
@@ -299,6 +306,35 @@ def _streaming(
         name: StreamingRuntime(env, scenario, name, streams, resolve, shared)
         for name in scenario.streaming_services
     }
+
+
+def _preload(stream: Requests, namespace: int, runtime: ServiceRuntime) -> int:
+    """Put the stored prompts of a workload into a tier of a service; return how many blocks found no room."""
+    assert stream.hash_ids is not None
+    assert stream.hash_offsets is not None
+    assert stream.stored_tokens is not None
+    lost = 0
+    for first, tokens in zip(stream.hash_offsets.tolist(), stream.stored_tokens.tolist(), strict=False):
+        blocks = tokens // stream.hash_block_tokens
+        ids = stream.hash_ids[first : first + blocks] + namespace
+        lost += runtime.tiers.preload(stream.stored_tier, ids.tolist())
+    return lost
+
+
+def _assistant(
+    env: Environment,
+    scenario: Scenario,
+    name: str,
+    services: Mapping[str, ServiceRuntime],
+    links: Mapping[str, tuple[Channel, Channel]],
+    requests: Mapping[str, Requests],
+    streams: Streams,
+) -> AssistantRuntime:
+    from simulator.assistant.build import build_assistant  # noqa: PLC0415 (only where a scenario has one)
+
+    asked = {it: requests[it] for it, spec in scenario.request_workloads.items() if spec.service == name}
+    service = scenario.assistants[name]
+    return build_assistant(env, name, service, scenario.devices, services, links, asked, streams)
 
 
 def _block_tokens(spec: RequestSpec, requests: Requests) -> int:

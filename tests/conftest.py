@@ -68,6 +68,11 @@ SMALL: dict[str, Sequence[str]] = {
         "faults.slow.at=4 s",
         "faults.slow.duration=8 s",
     ],
+    "cluster/placement.yaml": [  # so many at once that all places are used
+        "workloads.questions.requests=120",
+        "workloads.questions.rate=60/s",
+        "services.ask.policies.placement=latency_threshold",
+    ],
     "oasis/churn.yaml": ["workloads.watch.segments=180", "workloads.watch.sessions=1"],
     "oasis/heat.yaml": ["workloads.watch.segments=240", "workloads.watch.sessions=1"],
     "oasis/player.yaml": ["workloads.watch.segments=40", "workloads.watch.sessions=2"],
@@ -125,7 +130,7 @@ class Shipped:
 
 
 def _tables(result: RunResult) -> Iterator[tuple[str, Table]]:
-    for kind in ("requests", "intervals", "generations", "pointers", "viewers"):
+    for kind in ("requests", "intervals", "generations", "pointers", "asks", "viewers"):
         for name, table in getattr(result, kind).items():
             yield f"{kind} of {name}", table
     if result.faults is not None:

@@ -32,6 +32,14 @@ ENGINES = Path("simulator", "serving", "catalog", "engines")
 SOURCES = {
     "relative": {"title": "Nearest relative in this catalogue (named in the note)"},
     "estimate": {"title": "Estimate of this project"},
+    "aihub_llm": {
+        "title": "Qualcomm AI Hub Models, published performance of language models",
+        "url": "https://github.com/quic/ai-hub-models",
+    },
+    "stress": {
+        "title": "Nexa AI, stress test of a language model on NPU and CPU, Samsung Galaxy S25 Ultra (r/LocalLLM, 2025)",
+        "url": "https://www.reddit.com/r/LocalLLM/comments/1otth6t",
+    },
 }
 """Sources that a file need not list by hand."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from calibration.recipes import engines, gpus, machines, phones, relatives, socs, storage
+from calibration.recipes import engines, gpus, machines, phone_llm, phones, relatives, socs, storage
 from calibration.recipes.recipe import Recipe, entries_of, shipped_document
 
 RECIPES: tuple[Recipe, ...] = (
     *socs.RECIPES,
+    *phone_llm.RECIPES,
     *storage.RECIPES,
     *gpus.RECIPES,
     *relatives.RECIPES,

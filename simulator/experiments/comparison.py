@@ -22,7 +22,6 @@ from simulator.experiments.statistics import (
     paired,
 )
 from simulator.scenario.spec import Scenario
-from simulator.scenario.streaming_spec import StreamingService
 
 if TYPE_CHECKING:
     import pandas
@@ -126,7 +125,7 @@ class Comparison:
         several = self.replications > 1
         shown = []
         for service, spec in services.items():
-            figures = _STREAMING_FIGURES if isinstance(spec, StreamingService) else _LLM_FIGURES
+            figures = _FIGURES[spec.kind]
             prefix = f"{service} " if len(services) > 1 else ""
             shown += [
                 Headline(prefix + group, statistic, f"services.{service}.{metric}.{statistic}", unit)
@@ -205,11 +204,19 @@ _LLM_FIGURES = (
     ("E2E", "mean", "e2e_s", "s"),
     ("E2E", "p99", "e2e_s", "s"),
 )
-_STREAMING_FIGURES = (
-    ("QoE per chunk", "mean", "qoe", ""),
-    ("stalls", "mean", "rebuffer_s", "s"),
-    ("energy per phone", "mean", "energy_per_phone_j", "J"),
-)
+_FIGURES = {
+    "llm": _LLM_FIGURES,
+    "streaming": (
+        ("QoE per chunk", "mean", "qoe", ""),
+        ("stalls", "mean", "rebuffer_s", "s"),
+        ("energy per phone", "mean", "energy_per_phone_j", "J"),
+    ),
+    "assistant": (
+        *_LLM_FIGURES,
+        ("QoE", "mean", "qoe", ""),
+        ("energy per ask", "mean", "energy_per_ask_j", "J"),
+    ),
+}
 
 
 def flatten(data: Mapping[str, Any] | None, prefix: str = "") -> dict[str, float | None]:

@@ -13,7 +13,8 @@ from devices.evidence import Evidence, Kind
 from devices.phones import PhoneProfile, SocProfile
 from devices.profiles import GpuProfile, Profile, StorageProfile
 from devices.quantity import format_quantity
-from simulator.scenario.shapes import fields_of, quantity_of
+from simulator.scenario.assistant_spec import AssistantService
+from simulator.scenario.shapes import default_of, fields_of, quantity_of
 from simulator.scenario.spec import BandwidthTrace, BandwidthUniform, DeviceSpec, LinkSpec, Scenario
 from simulator.scenario.streaming_spec import (
     Network,
@@ -113,6 +114,8 @@ def citations(scenario: Scenario) -> list[Citation]:
     for name, link in scenario.links.items():
         profile = load_profile(link.profile)
         found += _profile(name, profile, _said(link, profile))
+    for name, assistant in scenario.assistants.items():
+        found += _assistant(scenario, name, assistant)
     for name, service in scenario.llm_services.items():
         engine = load_engine(service.engine)
         found += _evidence(name, engine.name, engine.evidence, {}, type(engine))
@@ -134,12 +137,53 @@ def _phone(scenario: Scenario, name: str, device: DeviceSpec, profile: PhoneProf
         for key, sr in profile.sr.items():
             if key in used:
                 yield from _evidence(name, profile.name, sr.evidence, {}, type(sr), f"sr.{key}.")
-    for key in (f"{spec.radio}-down", "wlan-down", "wlan-up"):
+    watching = (f"{spec.radio}-down", "wlan-down", "wlan-up") if services else ()
+    asking = [
+        f"{place.radio}-{way}"
+        for assistant in scenario.assistants.values()
+        if name in assistant.phones
+        for _, place in assistant.places.services()
+        for way in ("up", "down")
+    ]
+    for key in dict.fromkeys((*watching, *asking)):
         radio = profile.radios[key]
         yield from _evidence(name, profile.name, radio.evidence, {}, type(radio), f"radios.{key}.")
     for owner, service in scenario.streaming_services.items():
         if service.phones[0] == name:  # once per service
             yield from _effective_bitrates(owner, service)
+
+
+_ASSUMED_OF_ASKING = {
+    "prompt_token_bytes": ("B", "Four characters of English text"),
+    "answer_token_bytes": ("B", "Every token in an event of its own, with its JSON"),
+    "expected_answer_tokens": ("", "Length of answers that predictions are made for"),
+}
+"""Unit and reason of what an assistant assumes where the scenario says nothing else."""
+
+
+def _assistant(scenario: Scenario, owner: str, assistant: AssistantService) -> Iterator[Citation]:
+    """Yield what an assistant stands on: sizes on the way, declared qualities, rates of the chip's model."""
+    places = assistant.places
+    for field, (unit, why) in _ASSUMED_OF_ASKING.items():
+        value = getattr(assistant, field)
+        said = value != default_of(AssistantService, field)
+        kind, source = ("scenario", "the scenario file") if said else ("assumed", "Estimate of this project")
+        shown = format_quantity(value, unit) if unit else f"{value:g}"
+        yield Citation(owner, "assistant", field, value, unit, shown, kind, source, note="" if said else why)  # type: ignore[arg-type]
+    for name in ("device", "edge", "cloud"):
+        if (place := getattr(places, name)) is not None:
+            shown, field = f"{place.quality:g}", f"places.{name}.quality"
+            note = "A surrogate: nobody has measured it for this scenario"
+            yield Citation(
+                owner, "assistant", field, place.quality, "", shown, "assumed", "the scenario file", note=note
+            )
+    if places.device is not None:
+        for soc in dict.fromkeys(places.device.soc_of(scenario.devices[it].phone) for it in assistant.phones):
+            chip = load_profile(str(soc))
+            assert isinstance(chip, SocProfile)
+            model = places.device.model
+            rate = chip.llm[model]
+            yield from _evidence(owner, chip.name, rate.evidence, {}, type(rate), f"llm.{model}.")
 
 
 def _effective_bitrates(owner: str, service: StreamingService) -> Iterator[Citation]:

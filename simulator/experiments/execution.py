@@ -15,7 +15,7 @@ from typing import Any
 from devices.errors import InputError, SimulatorError
 from simulator.experiments.executors import do_in_pools, workers_of
 from simulator.experiments.identity import identify
-from simulator.experiments.observations import Observations, of_requests, of_viewers
+from simulator.experiments.observations import Observations, of_asks, of_requests, of_viewers
 from simulator.experiments.run_store import Effort, Failure, peak_memory_bytes, write_run
 from simulator.metrics.cautions import overload_of
 from simulator.policies.blame import policy_in
@@ -76,9 +76,15 @@ def execute(job: Job) -> Outcome:
             name: of_requests(table, order, end_s, warmup, job.scenario.llm_services[name].reader)
             for name, table in result.requests.items()
         }
+        observations |= {
+            name: of_asks(table, order, end_s, warmup, job.scenario.assistants[name].reader)
+            for name, table in result.asks.items()
+        }
         observations |= {name: of_viewers(table) for name, table in result.viewers.items()}
         overloaded = frozenset(
-            name for name, table in result.requests.items() if overload_of(job.scenario, name, table)
+            name
+            for name, table in (result.requests | result.asks).items()
+            if overload_of(job.scenario, name, table)
         )
     except (Exception, SystemExit) as error:  # a policy must not end the command
         failure = _failure(stage, error)

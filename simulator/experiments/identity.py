@@ -112,6 +112,9 @@ def _catalogue_files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
         if device.phone.npu is not None:
             soc = device.phone.npu.soc
             yield f"devices/catalog/{soc}.yaml", profile_file(soc)
+    for assistant in scenario.assistants.values():
+        if (place := assistant.places.device) is not None and place.soc is not None:
+            yield f"devices/catalog/{place.soc}.yaml", profile_file(place.soc)
     for service in scenario.llm_services.values():
         engine = load_engine(service.engine).name
         yield f"simulator/serving/catalog/models/{service.model}.yaml", model_file(service.model)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,7 @@ def of_requests(
     end_s: float,
     warmup: float | str = "none",
     reader: ReaderSpec = DEFAULT_READER,
+    further: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
 ) -> Observations:
     """Return the latencies and the QoE of a service's requests after a warm-up.
 
@@ -54,6 +57,8 @@ def of_requests(
         That of the scenario.
     reader
         That of the service.
+    further
+        Shape (requests,) each. Further figures by path; NaN where a request has none.
     """
     numbers = np.array([workloads[name] for name in requests.column("workload")], dtype=np.int64)
     key = numbers * WORKLOAD_STRIDE + requests.column("request")
@@ -73,6 +78,7 @@ def of_requests(
         "tpot_s.mean": np.where(done & (tokens > 1), later_s / np.maximum(tokens - 1, 1), np.nan)[order],
         "e2e_s.mean": since_arrival("finish_s"),
         "qoe.mean": qoe_of_requests(requests, reader)[order],
+        **{path: values[order] for path, values in further.items()},
     }
     return Observations(key[order], arrival[order], figures, _come_to(requests, left, end_s))
 
@@ -89,6 +95,23 @@ def _come_to(requests: Table, left: NDArray[np.intp], end_s: float) -> dict[str,
         "e2e_s.mean": end_s - arrival,
     }
     return {path: np.where(status == FAILED, np.inf, values) for path, values in least.items()}
+
+
+def of_asks(
+    asks: Table, workloads: dict[str, int], end_s: float, warmup: float | str, reader: ReaderSpec
+) -> Observations:
+    """Return the latencies and the QoE of an assistant's questions after a warm-up, and what the phone spent on each.
+
+    Parameters
+    ----------
+    asks
+        One row per question.
+    workloads, end_s, warmup, reader
+        As in `of_requests`.
+    """
+    spent_j = asks.column("chip_j") + asks.column("radio_j")
+    spent_j = np.where(asks.column("status") == COMPLETED, spent_j, np.nan)
+    return of_requests(asks, workloads, end_s, warmup, reader, {"energy_per_ask_j.mean": spent_j})
 
 
 def of_viewers(viewers: Table) -> Observations:

@@ -13,7 +13,6 @@ from simulator.experiments.statistics import SIGNIFICANCE, Difference, Estimate
 from simulator.experiments.tables import MARK, WIDTH, Figures, Group, figure_tables
 from simulator.metrics.catalogue import across, described
 from simulator.metrics.quality_surrogate import WHAT
-from simulator.scenario.streaming_spec import StreamingService
 
 LATENCY_COLUMNS = {
     "TTFT": ("ttft_s", ("mean", "p50", "p90", "p99")),
@@ -33,8 +32,7 @@ def comparison_text(comparison: Comparison) -> str:
         labels = [variant.label or comparison.name for variant in shown]
         rows = [variant.statistics for variant in shown]
         for name, service in shown[0].scenario.services.items():
-            streams = isinstance(service, StreamingService)
-            parts.append((_streaming if streams else _service)(name, shown, labels, rows, comparison))
+            parts.append(_OF_KIND[service.kind](name, shown, labels, rows, comparison))
         parts.append("\n".join(("Devices", _devices(labels, rows, _corner(comparison), comparison))))
         if weighed := across(dict.fromkeys(path for row in rows for path in row)):
             parts.append("\n".join(("Across services", _across(weighed, labels, rows, comparison))))
@@ -62,36 +60,12 @@ def _service(
 ) -> str:
     prefix = f"services.{service}."
     column = _column_of(rows, comparison)
-    latency = [
-        Group(title, [column(statistic, f"{prefix}{metric}.{statistic}", "s") for statistic in statistics])
-        for title, (metric, statistics) in LATENCY_COLUMNS.items()
-    ]
-    counts = ("arrived", "completed", "failed", "dropped", "unfinished")
-    always = ("completed", "failed")
+    latency = _latency(prefix, column)
     tiers = [path for path in rows[0] if path.startswith(f"{prefix}cache.hit_rate.")]
     for row in rows[1:]:  # variants may have other tiers
         tiers += [path for path in row if path.startswith(f"{prefix}cache.hit_rate.") and path not in tiers]
     throughput = [
-        Group(
-            "requests",
-            [
-                column(name, f"{prefix}requests.{name}")
-                for name in counts
-                if name in always
-                or any(
-                    (it := row.get(f"{prefix}requests.{name}")) and it.mean
-                    for row in rows
-                    if name != "arrived"
-                )
-            ],
-        ),
-        Group(
-            "throughput (1/s)",
-            [
-                column("requests", f"{prefix}throughput.requests_per_s"),
-                column("tokens", f"{prefix}throughput.output_tokens_per_s"),
-            ],
-        ),
+        *_load(prefix, column, rows),
         Group("prompt tokens found", [column(path.rpartition(".")[2], path, "share") for path in tiers]),
         Group("GPU", [column("busy", f"{prefix}gpu_busy_share", "share")]),
     ]
@@ -131,6 +105,57 @@ def _faults(prefix: str, column: Callable[..., Figures], *, llm: bool = True) ->
         requests = [column("retried", f"{figures}retries"), column("failed", f"{prefix}requests.failed")]
         groups += [Group("requests", requests), Group("KV lost", [column("tokens", f"{figures}lost_tokens")])]
     return groups
+
+
+def _latency(prefix: str, column: Callable[..., Figures]) -> list[Group]:
+    """Return the columns of the latencies of answers."""
+    return [
+        Group(title, [column(statistic, f"{prefix}{metric}.{statistic}", "s") for statistic in statistics])
+        for title, (metric, statistics) in LATENCY_COLUMNS.items()
+    ]
+
+
+def _load(prefix: str, column: Callable[..., Figures], rows: Sequence[Row]) -> list[Group]:
+    """Return the columns of what became of requests, and of their throughput."""
+    counts = ["completed", "failed"]
+    counts += [it for it in ("dropped", "unfinished") if _known(rows, f"{prefix}requests.{it}", above=0.0)]
+    throughput = {"requests": "requests_per_s", "tokens": "output_tokens_per_s"}
+    return [
+        Group("requests", [column(it, f"{prefix}requests.{it}") for it in counts]),
+        Group("throughput (1/s)", [column(it, f"{prefix}throughput.{of}") for it, of in throughput.items()]),
+    ]
+
+
+def _assistant(
+    service: str, shown: Sequence[Variant], labels: Sequence[str], rows: Sequence[Row], comparison: Comparison
+) -> str:
+    prefix = f"services.{service}."
+    column = _column_of(rows, comparison)
+    energy = f"{prefix}energy_per_ask_j."
+    shares = [
+        it for it in ("device", "edge", "cloud") if any(f"{prefix}places.{it}.share" in row for row in rows)
+    ]
+    placed = [
+        *_load(prefix, column, rows),
+        Group("answered at", [column(it, f"{prefix}places.{it}.share", "share") for it in shares]),
+        Group("again", [column("placed", f"{prefix}placed_again")]),
+        Group("declared", [column("quality", f"{prefix}quality_surrogate")]),
+    ]
+    worth = [
+        Group("QoE", [column("mean", f"{prefix}qoe.mean"), column("p10", f"{prefix}qoe.p10")]),
+        Group(
+            "energy per ask",
+            [
+                column("mean", f"{energy}mean", "J"),
+                *(column(it, f"{energy}components.{it}", "J") for it in ("chip", "radio")),
+            ],
+        ),
+        Group("least possible", [column(it.upper(), f"{prefix}bound.{it}_s", "s") for it in ("ttft", "e2e")]),
+    ]
+    corner = _corner(comparison)
+    tables = [figure_tables(labels, groups, corner) for groups in (_latency(prefix, column), placed, worth)]
+    phones = _agreed(shown, (lambda it: _phones(it, it.scenario.assistants[service].phones),))
+    return "\n".join((f"Service {service}: {phones}", *tables))
 
 
 def _slo(prefix: str, rows: Sequence[Row], column: Callable[..., Figures]) -> list[Group]:
@@ -233,19 +258,21 @@ def _who(service: str, shown: Sequence[Variant]) -> str:
     """Say who watches what, where the variants agree."""
 
     def phones(variant: Variant) -> str:
-        devices = [
-            variant.scenario.devices[name] for name in variant.scenario.streaming_services[service].phones
-        ]
-        return " + ".join(
-            f"{device.count}x {device.profile}" if (device.count or 1) > 1 else device.profile
-            for device in devices
-        )
+        return _phones(variant, variant.scenario.streaming_services[service].phones)
 
     def sessions(variant: Variant) -> str:
         number = variant.scenario.videos[service][1].sessions
         return f"{number} sessions" if number > 1 else "one session"
 
     return _agreed(shown, (phones, sessions))
+
+
+def _phones(variant: Variant, names: Sequence[str]) -> str:
+    devices = [variant.scenario.devices[name] for name in names]
+    return " + ".join(
+        f"{device.count}x {device.profile}" if (device.count or 1) > 1 else device.profile
+        for device in devices
+    )
 
 
 def _what(service: str, shown: Sequence[Variant]) -> str:
@@ -387,6 +414,10 @@ def _failures(comparison: Comparison, variant: Variant) -> str:
                 f"FAILED {variant.label or comparison.name}{where}: {it.stage}: {it.type}: {it.message}\n"
             )
     return "".join(lines)
+
+
+_OF_KIND = {"llm": _service, "streaming": _streaming, "assistant": _assistant}
+"""The tables of a service by its kind."""
 
 
 def _column_of(rows: Sequence[Row], comparison: Comparison) -> Callable[..., Figures]:

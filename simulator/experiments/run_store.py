@@ -23,6 +23,8 @@
     With questions whose answers are dependency graphs: one row per generation that an answer was decoded in.
 ``faults.parquet``
     With faults: one row per occurrence: of what, from when to when, and the tokens of KV that were lost.
+``asks.parquet``
+    With assistants: one row per question: who asked, where it was placed, when its tokens came, what the phone spent.
 ``viewers.parquet``
     With streaming services: one row per session and phone: QoE, stalls, bitrate, energy by component.
 ``chunks.parquet``, ``viewing.parquet``, ``phones.parquet``
@@ -49,9 +51,11 @@ from devices.errors import Fault, InputError, UnreadableFileError
 from devices.files import read_json, reading
 from devices.quantity import shown
 from simulator import __version__
+from simulator.assistant.runtime import ASKS as ASK_COLUMNS
 from simulator.experiments.folders import whole_folder
 from simulator.experiments.identity import Identity
 from simulator.experiments.run_tables import (
+    ASKS,
     CHUNKS,
     DEVICES,
     FAULT_ROWS,
@@ -247,6 +251,11 @@ class StoredRun:
         return self._frame(FAULT_ROWS)
 
     @cached_property
+    def asks(self) -> pandas.DataFrame:
+        """One row per question of all assistants (see `simulator.assistant.runtime.ASKS`)."""
+        return self._frame(ASKS)
+
+    @cached_property
     def viewers(self) -> pandas.DataFrame:
         """One row per session and phone (see `simulator.streaming.viewing.VIEWER_COLUMNS`)."""
         return self._frame(VIEWERS)
@@ -305,6 +314,7 @@ class StoredRun:
                 name: service_rows(self.viewers, name, VIEWER_COLUMNS)
                 for name in self.scenario.streaming_services
             },
+            asks={name: service_rows(self.asks, name, ASK_COLUMNS) for name in self.scenario.assistants},
             faults=table_rows(self.faults, FAULTS) if self.scenario.faults else None,
         )
 

@@ -25,6 +25,7 @@ POINTERS = "pointers.parquet"
 GENERATIONS = "generations.parquet"
 FAULT_ROWS = "faults.parquet"
 TOTALS = "totals.parquet"
+ASKS = "asks.parquet"
 VIEWERS = "viewers.parquet"
 CHUNKS = "chunks.parquet"
 VIEWING = "viewing.parquet"
@@ -58,6 +59,8 @@ def write_tables(folder: Path, result: RunResult) -> None:
         )
     if result.faults is not None:
         files[FAULT_ROWS] = result.faults.to_arrow()
+    if result.asks:
+        files[ASKS] = _several([_labelled(table, service=name) for name, table in result.asks.items()])
     if result.viewers:
         files[VIEWERS] = _several([_labelled(it, service=name) for name, it in result.viewers.items()])
         sessions = [

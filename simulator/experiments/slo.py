@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from devices.errors import Fault, InputError
 from devices.sourced import unknown_name
+from simulator.assistant.runtime import ASKS
 from simulator.core import Table
 from simulator.experiments.comparison import flatten
 from simulator.experiments.execution import Outcome
 from simulator.experiments.observations import Observations
+from simulator.metrics.asks import summarize_asks
 from simulator.metrics.distribution import distribution
 from simulator.metrics.registry import metrics
 from simulator.metrics.summary import service_figures
@@ -104,13 +106,16 @@ def unknown_figures(slo: Sequence[Objective], scenario: Scenario, service: str) 
 
     Which figures there are is read off the summary of a service without requests.
     """
-    spec = scenario.llm_services[service]
-    nothing = Table(request_schema(list(spec.kv_tiers), service in scenario.graph_services))
-    known = [
-        *flatten(service_figures(nothing, spec, scenario.warmup, scenario.slo_classes(service))),
-        "gpu_busy_share",
-    ]
-    known += [f"custom.{it.name}" for it in metrics("llm")]
+    if service in scenario.assistants:
+        figures = summarize_asks(Table(ASKS), scenario.assistants[service], scenario.warmup)
+    else:
+        spec = scenario.llm_services[service]
+        nothing = Table(request_schema(list(spec.kv_tiers), service in scenario.graph_services))
+        figures = {
+            **service_figures(nothing, spec, scenario.warmup, scenario.slo_classes(service)),
+            "gpu_busy_share": None,
+        }
+    known = [*flatten(figures), *(f"custom.{it.name}" for it in metrics(scenario.services[service].kind))]
     return [_unknown(it.figure, known) for it in slo if it.figure not in known]
 
 

@@ -127,6 +127,31 @@ METRICS = (
         LOWER,
         "carbon of the electricity: energy of all devices times the given intensity",
     ),
+    ("places.NAME.share", "", NEITHER, "share of an assistant's questions that were answered at a place"),
+    ("places.NAME.ttft_s", "s", LOWER, "mean TTFT of the questions that were answered there"),
+    ("places.NAME.e2e_s", "s", LOWER, "mean E2E of the questions that were answered there"),
+    ("places.NAME.energy_j", "J", LOWER, "mean energy of the phone for a question that was answered there"),
+    ("placed_again", "", LOWER, "placements of questions that had failed somewhere else before"),
+    (
+        "quality_surrogate",
+        "",
+        HIGHER,
+        "mean of the quality that the scenario declares of the places: a surrogate",
+    ),
+    (
+        "energy_per_ask_j",
+        "J",
+        LOWER,
+        "what a phone spends on a question, on top of being awake; components.chip, components.radio",
+    ),
+    ("bound.ttft_s", "s", NEITHER, "mean of the least TTFT that any placement could have given"),
+    ("bound.e2e_s", "s", NEITHER, "mean of the least E2E that any placement could have given"),
+    (
+        "prediction.ttft_error_s",
+        "s",
+        LOWER,
+        "mean distance of the TTFT predicted at placement from what it came to",
+    ),
     (
         "sessions.played",
         "",
@@ -185,7 +210,7 @@ ACROSS = (
 )
 """Figures that services of unlike kinds, and whole clusters, are weighed by (docs/accounting.md)."""
 
-_NAMES_FOLLOW = ("storage", "devices", "hit_rate", "loaded_tokens", "classes")
+_NAMES_FOLLOW = ("places", "storage", "devices", "hit_rate", "loaded_tokens", "classes")
 """Parts after which a name of the scenario's stands: it tells no unit."""
 
 _UNITS = (

@@ -18,7 +18,7 @@ from typing import TypeVar
 from devices.errors import SimulatorError
 from simulator.core import Table
 
-KINDS: Mapping[str, str] = MappingProxyType({"llm": "requests", "streaming": "viewers"})
+KINDS: Mapping[str, str] = MappingProxyType({"llm": "requests", "streaming": "viewers", "assistant": "asks"})
 """What rows a metric sees, by the kind of service."""
 
 ENTRY_POINT_GROUP = "hetsim.metrics"
@@ -79,7 +79,8 @@ def metric(name: str, kind: str = "llm") -> Callable[[F], F]:
         An identifier that ends with the unit, such as ``late_share`` or ``longest_wait_s``.
     kind
         ``llm``: the function gets the requests (`simulator.serving.service.request_schema`); ``streaming``: the
-        viewers (`simulator.streaming.viewing.VIEWER_COLUMNS`).
+        viewers (`simulator.streaming.viewing.VIEWER_COLUMNS`); ``assistant``: the asks
+        (`simulator.assistant.runtime.ASKS`).
 
     Raises
     ------

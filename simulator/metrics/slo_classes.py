@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.core import Table
+from simulator.metrics.answers import throughput_span_s
+from simulator.serving.sequence import COMPLETED, FAILED
 from simulator.workloads.slo import SloClass
-
-COMPLETED, FAILED = 1, 2
 
 
 def summarize_slo(
     requests: Table,
     classes: Mapping[str, SloClass],
     kept: NDArray[np.bool_],
-    span_s: float,
     end_s: float,
 ) -> dict[str, Any]:
     """Return attainment and goodput, of all requests with a class and of each class.
@@ -35,11 +34,10 @@ def summarize_slo(
         By workload of the service that has one.
     kept
         Shape (requests,). Which requests count.
-    span_s
-        Time that goodput is per, in s.
     end_s
         When the simulation ended, in s.
     """
+    span_s = throughput_span_s(requests, kept)
     workload = requests.column("workload")
     limits = {name: np.full(len(requests), np.inf) for name in ("ttft", "tpot")}
     label = np.full(len(requests), "", dtype=object)

@@ -40,6 +40,23 @@ Visible dependencies
 Quality
     A surrogate, see `simulator.metrics.quality_surrogate`.
 
+Of an assistant, over the questions that were answered (TTFT, TPOT, E2E, QoE and throughput as above, with times on the
+phone: way there and back included):
+
+Places
+    By place: share of the questions, mean TTFT and E2E, and mean energy of the phone.
+Placed again
+    Placements of questions that had failed somewhere else before.
+Energy per ask
+    What the phone spends on a question, on top of being awake: its accelerator (chip), its radio and the radio's tail.
+    Of a failed placement too.
+Quality
+    Mean of what the scenario declares of the places: a surrogate.
+Bound
+    Means of the least TTFT and E2E that any placement could have given each question, from unloaded latencies.
+Prediction
+    Mean distance of the TTFT that was predicted when the question was placed from what it came to.
+
 Of a streaming service, over the viewers of all its sessions:
 
 QoE
@@ -68,19 +85,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simulator.core import Table
 from simulator.metrics.accounting import summarize_accounting
+from simulator.metrics.answers import answer_figures
+from simulator.metrics.asks import summarize_asks
 from simulator.metrics.decoding import summarize_decoding
-from simulator.metrics.distribution import distribution
 from simulator.metrics.faults import lost_work, service_faults, summarize_faults
 from simulator.metrics.registry import custom_figures
 from simulator.metrics.slo_classes import summarize_slo
 from simulator.metrics.steady_state import steady_state
-from simulator.metrics.text_qoe import qoe_of_requests
 from simulator.metrics.viewers import summarize_viewers
+from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.fault_relations import TARGET_KINDS, target_kind
 from simulator.scenario.spec import LlmService
 from simulator.scenario.streaming_spec import StreamingService
@@ -90,35 +105,7 @@ from simulator.workloads.slo import SloClass
 if TYPE_CHECKING:
     from simulator.world import RunResult
 
-LATENCIES = ("ttft_s", "tpot_s", "e2e_s")
-"""Latency metrics of an LLM service."""
-
 COMPLETED, FAILED = 1, 2
-
-
-def latency_columns(requests: Table, kept: NDArray[np.bool_] | None = None) -> dict[str, NDArray[np.float64]]:
-    """Return each latency of the completed requests, in order of completion; TPOT without one-token answers.
-
-    Parameters
-    ----------
-    requests
-        One row per request.
-    kept
-        Shape (requests,). Which requests count; None: all.
-    """
-    done = requests.column("status") == COMPLETED
-    if kept is not None:
-        done &= kept
-    arrival = requests.column("arrival_s")[done]
-    first = requests.column("first_token_s")[done]
-    finish = requests.column("finish_s")[done]
-    tokens = requests.column("output_tokens")[done]
-    several = tokens > 1
-    return {
-        "ttft_s": first - arrival,
-        "tpot_s": (finish - first)[several] / (tokens[several] - 1),
-        "e2e_s": finish - arrival,
-    }
 
 
 def summarize(result: RunResult) -> dict[str, Any]:
@@ -132,6 +119,10 @@ def summarize(result: RunResult) -> dict[str, Any]:
             if result.faults is not None:
                 phones_s = float((viewers.column("session_end_s") - viewers.column("session_start_s")).sum())
                 services[name]["faults"] = service_faults(result.faults, name, phones_s)
+            continue
+        if isinstance(service, AssistantService):
+            figures = summarize_asks(result.asks[name], service, scenario.warmup)
+            services[name] = {"kind": service.kind, **figures}
             continue
         services[name] = {
             "kind": service.kind,
@@ -150,7 +141,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
                 **service_faults(result.faults, name, replicas * result.simulated_s),
                 **lost_work(result.faults, result.requests[name], name),
             }
-    for name, table in (result.requests | result.viewers).items():
+    for name, table in (result.requests | result.viewers | result.asks).items():
         services[name] |= custom_figures(services[name]["kind"], table)
     return {
         "scenario": scenario.name,
@@ -197,35 +188,15 @@ def service_figures(
     end_s
         When the simulation ended, in s.
     """
-    status = table.column("status")
-    done = status == COMPLETED
+    done = table.column("status") == COMPLETED
     steady = steady_state(table, warmup)
-    counted = done & steady.kept
-    latencies = latency_columns(table, steady.kept)
-    output_tokens = int(table.column("output_tokens")[counted].sum())
-    span_s = 0.0
-    if counted.any():
-        first_s = table.column("arrival_s")[steady.kept].min()
-        span_s = float(table.column("finish_s")[counted].max() - first_s)
     admitted = table.column("admitted_s") >= 0.0
     graphs = "prompt_tokens" in table.schema
     prompts = float(table.column("prompt_tokens" if graphs else "input_tokens")[admitted].sum())
     found = {"gpu": float(table.column("resident_tokens").sum())}
     found |= {tier: float(table.column(f"found_{tier}_tokens").sum()) for tier in service.kv_tiers}
     return {
-        "requests": {
-            "arrived": len(table),
-            "completed": int(done.sum()),
-            "failed": int((status == FAILED).sum()),
-            "dropped": 0,
-            "unfinished": int((status == 0).sum()),
-        },
-        **{name: distribution(latencies[name]) for name in LATENCIES},
-        "throughput": {
-            "requests_per_s": _share(float(counted.sum()), span_s),
-            "output_tokens_per_s": _share(float(output_tokens), span_s),
-        },
-        "qoe": _qoe(qoe_of_requests(table, service.reader)[counted]),
+        **answer_figures(table, service.reader, steady.kept),
         "cache": {
             "hit_rate": {name: _share(tokens, prompts) for name, tokens in found.items()},
             "loaded_tokens": {
@@ -235,15 +206,9 @@ def service_figures(
             "preemptions": int(table.column("preemptions").sum()),
         },
         **({"decoding": summarize_decoding(table, done)} if graphs else {}),
-        **({"slo": summarize_slo(table, classes, steady.kept, span_s, end_s)} if classes else {}),
+        **({"slo": summarize_slo(table, classes, steady.kept, end_s)} if classes else {}),
         **({} if warmup == "none" else {"steady_state": steady.as_data()}),
     }
-
-
-def _qoe(values: NDArray[np.float64]) -> dict[str, float | None]:
-    """Return a distribution with its lower tail, which is the side that hurts."""
-    known = values[~np.isnan(values)]
-    return {**distribution(known), "p10": float(np.quantile(known, 0.1)) if len(known) else None}
 
 
 def _faults(result: RunResult) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from simulator.experiments.evidence import assumed_note, fallbacks
 from simulator.experiments.folders import slug
 from simulator.experiments.identity import identify
 from simulator.experiments.run_store import Effort, write_run
+from simulator.metrics.registry import KINDS as METRIC_ROWS
 from simulator.metrics.summary import COMPLETED, FAILED
 from simulator.notebook.folders import result_folder
 from simulator.notebook.tables import headlines, html_table, with_interval
@@ -95,6 +96,21 @@ class Run:
         """
         return _happened(_frame(self.result.generations, service))
 
+    def asks(self, service: str | None = None) -> pandas.DataFrame:
+        """Return one row per question of assistants: who asked, where it was placed, when its tokens came, energy.
+
+        Parameters
+        ----------
+        service
+            Only this service's; None: all, with a column ``service``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns of `simulator.assistant.runtime.ASKS`; -1 for times that did not happen.
+        """
+        return _frame(self.result.asks, service)
+
     def viewers(self, service: str | None = None) -> pandas.DataFrame:
         """Return one row per session and phone of streaming services: QoE, stalls, bitrate, energy by component.
 
@@ -163,9 +179,10 @@ class Run:
         return shown
 
     def _count(self, service: str) -> str:
-        """Return how many requests or viewers there were."""
-        tables = {**self.result.requests, **self.result.viewers}
-        what = "requests" if service in self.result.requests else "viewers"
+        """Return how many requests, questions or viewers there were."""
+        result = self.result
+        tables = {**result.requests, **result.asks, **result.viewers}
+        what = METRIC_ROWS[result.scenario.services[service].kind]
         return f"{len(tables[service]):,} {what}"
 
 

@@ -45,6 +45,7 @@ HEADLINES = (
     "rebuffer_s.mean",
     "bitrate_kbps",
     "energy_per_phone_j.mean",
+    "energy_per_ask_j.mean",
 )
 """Figures of a service that a table shows; frames have them all."""
 

@@ -33,6 +33,10 @@ import simulator.policies.kv_loading.static_split
 import simulator.policies.node_order.critical_path_first
 import simulator.policies.node_order.fifo
 import simulator.policies.node_order.shortest_first
+import simulator.policies.placement.energy_aware
+import simulator.policies.placement.latency_threshold
+import simulator.policies.placement.one_place
+import simulator.policies.placement.qoe_aware
 import simulator.policies.queueing.earliest_deadline
 import simulator.policies.queueing.fcfs
 import simulator.policies.queueing.priority

@@ -24,6 +24,7 @@ DECISIONS = (
     "queueing",
     "routing",
     "recovery",
+    "placement",
     "abr",
     "collaboration",
 )

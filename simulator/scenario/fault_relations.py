@@ -8,7 +8,7 @@ from devices.catalogue import PROFILE_KINDS, load_profile, profile_names
 from devices.document import Path_
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.references import Problem
-from simulator.scenario.spec import DeviceSpec, LlmService
+from simulator.scenario.spec import DeviceSpec, LlmService, ServiceSpec
 from simulator.scenario.streaming_spec import StreamingService
 
 SHORTEST_MTBF_S = {"gpu": 1e-3, "storage": 1e-3, "link": 1e-3, "phone": 1.0}
@@ -30,7 +30,7 @@ def check_fault(
     path: Path_,
     fault: FaultSpec,
     devices: Mapping[str, DeviceSpec],
-    services: Mapping[str, LlmService | StreamingService],
+    services: Mapping[str, ServiceSpec],
 ) -> Iterator[Problem]:
     """Yield what is wrong with a fault that has only sound values."""
     yield from _times(path, fault)
@@ -58,6 +58,12 @@ def check_fault(
         yield Problem(
             (*path, "mtbf"), f"is {fault.mtbf:g} s; allowed for a {target}: {shortest_s:g} s and more"
         )
+    watching = {it for each in services.values() if isinstance(each, StreamingService) for it in each.phones}
+    if target == "phone" and fault.device not in watching:
+        message = (
+            f"no streaming service has {fault.device!r}: faults of phones that only ask are not modelled"
+        )
+        yield Problem((*path, "device"), message)
     yield from _unit(path, fault, target, devices, services)
     if target == "gpu":
         for name, service in services.items():
@@ -102,7 +108,7 @@ def _unit(
     fault: FaultSpec,
     target: str,
     devices: Mapping[str, DeviceSpec],
-    services: Mapping[str, LlmService | StreamingService],
+    services: Mapping[str, ServiceSpec],
 ) -> Iterator[Problem]:
     from simulator.serving.build import replica_count  # noqa: PLC0415 (it imports the scenario's spec)
 

@@ -10,8 +10,7 @@ from typing import Any
 from devices.document import Document
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.shapes import fields_of
-from simulator.scenario.spec import DeviceSpec, LinkSpec, LlmService, Scenario
-from simulator.scenario.streaming_spec import StreamingService
+from simulator.scenario.spec import DeviceSpec, LinkSpec, Scenario, ServiceSpec
 from simulator.scenario.validation import validate
 from simulator.workloads.spec import WorkloadSpec
 
@@ -24,7 +23,7 @@ class Parts:
     """Devices by name."""
     links: Mapping[str, LinkSpec]
     """Links by name."""
-    services: Mapping[str, LlmService | StreamingService]
+    services: Mapping[str, ServiceSpec]
     """Services by name."""
     workloads: Mapping[str, WorkloadSpec]
     """Workloads by name."""

@@ -123,6 +123,9 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield from _entry(data, (*place, "gpu"), helper.get("gpu"), "devices")
         yield from _of_kind(data, (*place, "gpu"), helper.get("gpu"), "gpu")
         yield from _entry(data, (*place, "download"), helper.get("download"), "links")
+    if service.get("kind") == "assistant":
+        yield from _places(data, path, service.get("places"))
+        return
     model, engine = service.get("model"), service.get("engine")
     if isinstance(model, str) and model not in model_names():
         yield Problem((*path, "model"), unknown_name("model", model, model_names(), "hetsim list models"))
@@ -130,6 +133,23 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield Problem((*path, "engine"), unknown_name("engine", engine, engine_names()))
     yield from _entry(data, (*path, "gpus"), service.get("gpus"), "devices")
     yield from _of_kind(data, (*path, "gpus"), service.get("gpus"), "gpu")
+
+
+def _places(data: Mapping[str, Any], path: Path_, places: Any) -> Iterator[Problem]:
+    """Check the names that an assistant's places give: a chip, LLM services, links."""
+    path = (*path, "places")
+    for name, place in _entries({"places": places}, "places"):
+        yield from _profile((*path, name, "soc"), place.get("soc"), ("soc",))
+        yield from _entry(data, (*path, name, "service"), place.get("service"), "services")
+        service = dict(_entries(data, "services")).get(str(place.get("service")))
+        if service is not None and (kind := service.get("kind")) != "llm":
+            message = f"service {place.get('service')!r} is of kind {kind}; allowed: services of kind llm"
+            yield Problem((*path, name, "service"), message)
+        links = _texts(place.get("links"))
+        for i, link in enumerate(links):
+            yield from _entry(data, (*path, name, "links", i), link, "links")
+            if link in links[:i]:
+                yield Problem((*path, name, "links", i), f"{link!r} is listed twice")
 
 
 def _devices_of(data: Mapping[str, Any], path: Path_, written: Any, kind: str) -> Iterator[Problem]:
@@ -157,7 +177,9 @@ def _workload(data: Mapping[str, Any], path: Path_, workload: Mapping[str, Any])
         if (trace == "video") is not (takes == "video"):
             yield Problem((*path, "service"), f"{name!r} takes {takes}, not what a {trace!r} workload gives")
     if isinstance(tier, str) and service is not None:
-        tiers = _texts(service.get("kv_tiers"))
+        services = dict(_entries(data, "services"))
+        places = [services.get(str(place.get("service")), {}) for _, place in _entries(service, "places")]
+        tiers = [it for each in (service, *places) for it in _texts(each.get("kv_tiers"))]
         if tier not in tiers:
             message = f"{tier!r} is not a KV tier of service {name!r}"
             near = nearest(tier, tiers)
@@ -181,6 +203,8 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
     for name, service in _entries(data, "services"):
         if service.get("kind") == "streaming" and name not in asked:
             yield Problem(("services", name), "no workload gives it a video", key=True)
+        if service.get("kind") == "assistant" and name not in asked:
+            yield Problem(("services", name), "no workload gives it questions", key=True)
     services = [service for _, service in _entries(data, "services")]
     used = {service.get("gpus") for service in services if isinstance(service.get("gpus"), str)}
     used.update(
@@ -191,7 +215,9 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
         for _, helper in _entries(service, "helpers"):
             used.update(_texts([helper.get("gpu")]))
             links.update(_texts([helper.get("download")]))
-    for section, known, by in (("devices", used, "service"), ("links", links, "device")):
+    places = [place for service in services for _, place in _entries(service, "places")]
+    links.update(link for place in places for link in _texts(place.get("links")))
+    for section, known, by in (("devices", used, "service"), ("links", links, "device or place")):
         for name in _written(data, section):
             if name not in known:
                 yield Problem((section, name), f"no {by} uses it", key=True)

@@ -10,6 +10,8 @@ from devices.document import Path_
 from devices.profiles import GpuProfile
 from devices.sourced import unknown_name
 from simulator.policies.decoding import Decoding
+from simulator.scenario.assistant_relations import check_assistant
+from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.fault_relations import check_fault
 from simulator.scenario.parts import Parts
 from simulator.scenario.references import Problem
@@ -39,6 +41,9 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
     for name, service in parts.services.items():
         if isinstance(service, StreamingService):
             yield from check_streaming(name, service, parts.devices, parts.workloads)
+            continue
+        if isinstance(service, AssistantService):
+            yield from check_assistant(name, service, parts.devices, parts.services)
             continue
         yield from _parallelism(("services", name), service)
         yield from _other_services(name, service, parts)

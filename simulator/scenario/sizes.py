@@ -12,7 +12,7 @@ from math import inf
 from devices.document import Path_
 from simulator.scenario.parts import Parts
 from simulator.scenario.references import Problem
-from simulator.scenario.spec import BandwidthUniform, DeviceSpec, LinkSpec, LlmService
+from simulator.scenario.spec import BandwidthUniform, DeviceSpec, LinkSpec, ServiceSpec
 from simulator.scenario.streaming_spec import StreamingService
 from simulator.workloads.lengths import mean_length
 from simulator.workloads.requests import MOST_REQUESTS
@@ -111,7 +111,7 @@ def _requests(path: Path_, spec: RequestSpec, requests: float, until_s: float) -
 def _video(
     path: Path_,
     spec: VideoWorkload,
-    service: LlmService | StreamingService | None,
+    service: ServiceSpec | None,
     devices: Mapping[str, DeviceSpec],
 ) -> Iterator[Problem]:
     if not isinstance(service, StreamingService):

@@ -31,6 +31,7 @@ from simulator.policies.recovery.reroute import Reroute
 from simulator.policies.registry import PolicyOf
 from simulator.policies.routing.round_robin import RoundRobin
 from simulator.scenario.accounting_spec import AccountingSpec
+from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.reader_spec import ReaderSpec
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
@@ -180,7 +181,16 @@ class LlmService:
         return self.tensor_parallel * self.pipeline_parallel
 
 
-ServiceSpec = Annotated[LlmService | StreamingService, Tagged("kind")]
+ServiceSpec = Annotated[LlmService | StreamingService | AssistantService, Tagged("kind")]
+
+
+def reached(services: Mapping[str, ServiceSpec], name: str) -> tuple[str, ...]:
+    """Return the LLM services that requests addressed to service `name` may come to: itself, or those of its places."""
+    service = services.get(name)
+    if isinstance(service, AssistantService):
+        places = [place.service for _, place in service.places.services()]
+        return tuple(it for it in dict.fromkeys(places) if isinstance(services.get(it), LlmService))
+    return (name,) if isinstance(service, LlmService) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +236,11 @@ class Scenario:
         return {name: it for name, it in self.services.items() if isinstance(it, StreamingService)}
 
     @property
+    def assistants(self) -> dict[str, AssistantService]:
+        """Services of kind assistant by name."""
+        return {name: it for name, it in self.services.items() if isinstance(it, AssistantService)}
+
+    @property
     def request_workloads(self) -> dict[str, RequestSpec]:
         """Workloads of requests by name."""
         return {name: it for name, it in self.workloads.items() if not isinstance(it, VideoWorkload)}
@@ -242,7 +257,10 @@ class Scenario:
     def graph_services(self) -> frozenset[str]:
         """LLM services that are asked questions whose answers are dependency graphs."""
         return frozenset(
-            it.service for it in self.workloads.values() if isinstance(it, GraphTrace | Questions)
+            service
+            for it in self.workloads.values()
+            if isinstance(it, GraphTrace | Questions)
+            for service in reached(self.services, it.service)
         )
 
     @property

@@ -16,7 +16,7 @@ from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED, Generation
 from simulator.workloads.graphs import AnswerGraph
 
 if TYPE_CHECKING:
-    from simulator.serving.feed import Feed
+    from simulator.serving.feed import Asker
     from simulator.serving.replica import Replica
     from simulator.serving.service import ServiceRuntime
 
@@ -85,7 +85,7 @@ class Answer:
         self,
         service: ServiceRuntime,
         request: Sequence,
-        feed: Feed,
+        feed: Asker,
         graph: AnswerGraph,
         generations: Several[Generation],
     ) -> None:

@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from simulator.core import ARRIVAL
+from simulator.core import ARRIVAL, Environment
 from simulator.serving.sequence import Sequence
 from simulator.workloads.requests import Requests
 from simulator.workloads.slo import SloClass
 
 if TYPE_CHECKING:
-    from simulator.serving.service import ServiceRuntime
+    from collections.abc import Sequence as Several
+
+    from simulator.workloads.graphs import AnswerGraph
+
+
+class Asker(Protocol):
+    """Whoever has given a service a request, and is told of its end."""
+
+    workload: str
+    """Name of the workload in the scenario."""
+
+    def finished(self, sequence: Sequence, status: int) -> None:
+        """Take note that a request has ended, with what status (see `simulator.serving.service`)."""
+        ...
+
+
+class Asked(Protocol):
+    """What takes the requests of a workload: an LLM service or an assistant."""
+
+    @property
+    def env(self) -> Environment:
+        """The simulation's environment."""
+        ...
+
+    @property
+    def request_overhead_s(self) -> float:
+        """Time from a request's arrival until it is submitted."""
+        ...
+
+    @property
+    def tier_names(self) -> Several[str]:
+        """Its storage tiers."""
+        ...
+
+    def submit(self, sequence: Sequence, feed: Feed, graph: AnswerGraph | None = None) -> None:
+        """Take a request that arrives now; `graph` is its answer."""
+        ...
 
 
 class Feed:
@@ -36,7 +72,7 @@ class Feed:
 
     def __init__(
         self,
-        service: ServiceRuntime,
+        service: Asked,
         workload: str,
         requests: Requests,
         namespace: int,
@@ -125,8 +161,8 @@ class Feed:
 
         self._env.call_at(time_s + self._overhead_s, release, ARRIVAL)
 
-    def finished(self, sequence: Sequence) -> None:
-        """Release what waits for this request."""
+    def finished(self, sequence: Sequence, status: int) -> None:
+        """Release what waits for this request, however it has ended."""
         now = self._env._now
         if self._requests.concurrency is not None:
             self._release_next(now)

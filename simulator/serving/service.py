@@ -10,7 +10,7 @@ from simulator.policies.node_order import NodeOrder
 from simulator.policies.recovery import Recovery
 from simulator.policies.routing import Routing
 from simulator.serving.answer import GENERATIONS, Answer
-from simulator.serving.feed import Feed
+from simulator.serving.feed import Asker
 from simulator.serving.kv_tiers import KvTiers
 from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica_pool import ANYWHERE, ReplicaPool
@@ -135,7 +135,7 @@ class ServiceRuntime:
         self._open: dict[Sequence, _Open] = {}
         self._faults = faults
 
-    def submit(self, sequence: Sequence, feed: Feed, graph: AnswerGraph | None = None) -> None:
+    def submit(self, sequence: Sequence, feed: Asker, graph: AnswerGraph | None = None) -> None:
         """Take a request that arrives now; `graph` is its answer."""
         self.arrived += 1
         if self.env.log is not None:
@@ -205,7 +205,7 @@ class ServiceRuntime:
         it = self._open.pop(request, None)
         if it is not None:
             self._record(request, it, status)
-            it.feed.finished(request)
+            it.feed.finished(request, status)
 
     def stop(self) -> None:
         """Book the steps that have ended when the run stops; of all services before any of them is closed."""
@@ -254,7 +254,7 @@ class ServiceRuntime:
 class _Open:
     """A request that is under way."""
 
-    feed: Feed
+    feed: Asker
     replica: int
     graph: AnswerGraph | None = None
     answer: Answer | None = None

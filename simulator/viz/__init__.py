@@ -45,6 +45,7 @@ PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "qoe_and_energy_by_phones": "QoE and energy per phone against the number of phones, per policy",
         "stalls_by_skew": "stalls against the ratio of the fastest to the slowest phone, per policy",
         "streaming_bars": "QoE, stalls and energy per phone by component, per variant",
+        "placement_bars": "where an assistant's questions were answered, E2E, QoE and energy per question, per variant",
         "answer_gantt": "generations of one answer over time, with what each waited for, of one run",
         "speedup_by_category": "speed-up of mean E2E over autoregressive decoding per category and policy",
         "speedup_against_load": "the same against the load, per policy, with the load at which it stops paying",

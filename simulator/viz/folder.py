@@ -14,6 +14,7 @@ from simulator.viz.goodput import goodput_of
 from simulator.viz.llm_folder import LLM_FIGURES
 from simulator.viz.metric_bars import metric_bars_of
 from simulator.viz.pareto import pareto_of
+from simulator.viz.placement import PLACEMENT_FIGURES
 from simulator.viz.resources import energy_bars
 from simulator.viz.runs import GRAPHS, Study, load_study
 from simulator.viz.streaming_folder import SESSION_FIGURES, STREAMING_FIGURES
@@ -51,6 +52,9 @@ def draw(
     elif kind in STREAMING_FIGURES:
         study = load_study(folder, service, kind, "streaming")
         figure = STREAMING_FIGURES[kind](study)
+    elif kind in PLACEMENT_FIGURES:
+        study = load_study(folder, service, kind, "assistant")
+        figure = PLACEMENT_FIGURES[kind](study)
     else:
         study = load_study(folder, service, kind, "")
         figure = _of_any_service(study, kind, x, y)

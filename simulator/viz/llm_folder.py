@@ -14,7 +14,8 @@ from devices.catalogue import load_profile
 from devices.profiles import LinkProfile, StorageProfile
 from simulator.experiments.run_store import StoredRun
 from simulator.experiments.statistics import over_replications
-from simulator.metrics.summary import COMPLETED, LATENCIES
+from simulator.metrics.answers import LATENCIES
+from simulator.metrics.summary import COMPLETED
 from simulator.scenario.spec import Scenario
 from simulator.serving.memory import kv_capacity_blocks
 from simulator.viz.bands import estimates

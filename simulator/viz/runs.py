@@ -12,10 +12,15 @@ from devices.errors import Fault, InputError
 from simulator.experiments.compare import COMPARISON
 from simulator.experiments.run_store import MANIFEST, StoredRun, load_run, read_manifest
 from simulator.policies.registry import DECISIONS, PolicyError, name_of
+from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.spec import LlmService, Scenario
 from simulator.scenario.streaming_spec import StreamingService
 
-KINDS: Mapping[str, type] = {"llm": LlmService, "streaming": StreamingService}
+KINDS: Mapping[str, type] = {
+    "llm": LlmService,
+    "streaming": StreamingService,
+    "assistant": AssistantService,
+}
 """Kinds of service by the name that a scenario has for them."""
 
 GRAPHS = "llm with answers as graphs"
@@ -171,28 +176,32 @@ def _name(service: str, label: str, values: Mapping[str, str], scenario: Scenari
     """
     if not label:
         return policy_label(scenario, service)
-    if not values or service not in scenario.streaming_services:
+    if not values or service in scenario.llm_services:
         return label
     return label_of(scenario, service, values)
 
 
 def policy_label(scenario: Scenario, service: str) -> str:
-    """Return the policy that a service is compared by: how it loads KV, decodes answers, or how phones collaborate."""
+    """Return the policy that a service is compared by: how it loads KV, decodes or places, or phones collaborate."""
     if service in scenario.graph_services:
         return described(scenario.llm_services[service].policies.decoding)
     if service in scenario.llm_services:
         return name_of("kv_loading", scenario.llm_services[service].policies.kv_loading)
+    if service in scenario.assistants:
+        return described(scenario.assistants[service].policies.placement)
     policies = scenario.streaming_services[service].policies
     abr = "" if policies.abr is None else f", abr {described(policies.abr)}"
     return described(policies.collaboration) + abr
 
 
 def label_of(scenario: Scenario, service: str, values: Mapping[str, str]) -> str:
-    """Return what a variant of a streaming service is called that has these values by path.
+    """Return what a variant of a streaming service or an assistant is called that has these values by path.
 
     Policies are called by their names and what differs from their defaults; a number has its key before it.
     """
-    policies = scenario.streaming_services[service].policies
+    spec = scenario.services[service]
+    assert isinstance(spec, StreamingService | AssistantService)
+    policies = spec.policies
     named: dict[str, object] = {
         f"services.{service}.policies.{field.name}": getattr(policies, field.name)
         for field in fields(policies)

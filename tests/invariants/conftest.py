@@ -32,7 +32,7 @@ NAMES = {
     "model": ["llama-2-7b", "qwen3-8b", "vicuna-7b"],
     "engine": ["vllm-0.12", "vllm-0.6"],
     "like": ["oboe", "irish-5g"],
-    "soc": ["snapdragon-8-gen-2", "qcs6490"],
+    "soc": ["snapdragon-8-gen-2", "qcs6490", "snapdragon-8-gen-3"],
     "network": ["xlsr", "quicksrnet-small"],
 }
 """Other names for fields that name an entry of a catalogue."""

@@ -37,6 +37,10 @@ CONTEXTS: dict[str, list[tuple[str, list[str], str]]] = {
             "services.chat.policies.recovery",
         )
     ],
+    "placement": [
+        ("cluster/placement.yaml", [], "services.ask.policies.placement"),
+        ("cluster/placement.yaml", ["workloads.questions.rate=14/s"], "services.ask.policies.placement"),
+    ],
     "abr": [
         (
             "oasis/player.yaml",

@@ -136,7 +136,11 @@ CASES = [
     ),
     ("link: net", "link: net, ^memory: 1 GB", "devices.disk.memory: does not apply to a storage device"),
     ("links:\n", "  ^spare: {profile: hdd-7200}\nlinks:\n", "devices.spare: no service uses it"),
-    ("services:\n", "  ^spare: {profile: ethernet-10g}\nservices:\n", "links.spare: no device uses it"),
+    (
+        "services:\n",
+        "  ^spare: {profile: ethernet-10g}\nservices:\n",
+        "links.spare: no device or place uses it",
+    ),
     ("tensor_parallel: 2", "tensor_parallel: 2\n    replicas: ^2", "2 replicas of 2 GPUs need 4; gpu has 2"),
     ("tensor_parallel: 2", "tensor_parallel: ^4", "4 GPUs per replica need 4; gpu has 2"),
     ("tensor_parallel: 2", "tensor_parallel: ^3", "3 does not divide the 40 attention heads of llama-2-13b"),

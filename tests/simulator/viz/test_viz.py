@@ -52,6 +52,8 @@ ALONE = (
 )
 """Kinds that one run is enough for."""
 SWEEP_KINDS = ("sweep_lines", "sweep_effects", "goodput", "pareto")
+PLACEMENT_KINDS = ("placement_bars",)
+"""Kinds that show an assistant: see `test_placement_viz`."""
 STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
 """Kinds that show a streaming service: see `test_streaming_viz`."""
 GRAPH_KINDS = ("answer_gantt", "speedup_by_category", "speedup_against_load", "quality_against_speed")
@@ -159,7 +161,7 @@ def colours(figure: Figure) -> dict[str, str]:
 
 
 def test_every_kind_has_a_figure_of_its_own() -> None:
-    assert set(FIGURES) == set(PLOT_KINDS) - {*STREAMING_KINDS, *GRAPH_KINDS, *SWEEP_KINDS}
+    assert set(FIGURES) == set(PLOT_KINDS) - {*PLACEMENT_KINDS, *STREAMING_KINDS, *GRAPH_KINDS, *SWEEP_KINDS}
 
 
 @pytest.mark.parametrize("kind", FIGURES)

@@ -1,0 +1,1 @@
+"""Phones that ask LLM questions, and the places where these are answered (docs/placement.md)."""

@@ -1,0 +1,90 @@
+"""What an LLM service takes for a question: as predicted from how busy it is, and at least."""
+
+from __future__ import annotations
+
+from simulator.assistant.route import LONGEST_S
+from simulator.policies.decoding.autoregressive import Autoregressive
+from simulator.serving.replica import Replica
+from simulator.serving.service import ServiceRuntime
+from simulator.serving.step_cost import StepCost
+from simulator.serving.work import chunk_pairs
+
+
+def predicted_s(service: ServiceRuntime, input_tokens: int, output_tokens: int) -> tuple[float, float]:
+    """Return predicted TTFT and TPOT of a question that arrives at a service now, in s: the mean over its replicas.
+
+    Where no replica is up, TTFT is `LONGEST_S`.
+    """
+    up = service.pool.up
+    if not up:
+        return LONGEST_S, 0.0
+    found = [_predicted_on(replica, input_tokens, output_tokens) for replica in up]
+    ttft_s, tpot_s = (sum(times) / len(up) for times in zip(*found, strict=True))
+    return service.request_overhead_s + ttft_s, tpot_s
+
+
+def _predicted_on(replica: Replica, input_tokens: int, output_tokens: int) -> tuple[float, float]:
+    """Return what one replica is expected to take: steps of the batch as it is now, one question like another.
+
+    Prompts that wait or are being computed come first. Where the batch is full, each question that waits does so until
+    one more of it has ended. Prefix caches and loads are left out.
+    """
+    cost, queue, batch = replica.cost, replica.queue, replica.batch
+    decodes = len(batch.decodes)
+    context = batch.decodes.context_tokens + input_tokens + output_tokens / 2.0
+    tpot_s = cost.step_s(decodes + 1, decodes + 1, context)
+    waiting = len(queue.waiting)
+    tokens = input_tokens * (1 + waiting) + sum(it.prefill_to - it.position for it in batch.prefilling)
+    room = max(1, replica.scheduler.token_budget - decodes)
+    chunk = min(tokens, room)
+    step_s = cost.step_s(
+        decodes + chunk, decodes, batch.decodes.context_tokens, chunk_pairs(0, min(input_tokens, chunk))
+    )
+    ttft_s = -(-tokens // room) * step_s
+    if waiting and (queue.memory_full or len(batch.admitted) >= queue.max_sequences):
+        ttft_s += waiting * output_tokens * tpot_s / max(1, len(batch.admitted))
+    speed = replica.scheduler.speed
+    return ttft_s / speed, tpot_s / speed
+
+
+def least_s(
+    service: ServiceRuntime, input_tokens: int, output_tokens: int, shares: bool, in_parts: bool
+) -> tuple[float, float]:
+    """Return the least TTFT and E2E of a question at a service, in s: alone on a replica, whatever the policies do.
+
+    A true bound: a prompt computed in one step costs no more than in several, as what a step costs is paid once; of a
+    prompt that may be found in a cache only one token need be computed; a step of one decode is the cheapest.
+
+    Parameters
+    ----------
+    service
+        The service.
+    input_tokens, output_tokens
+        Tokens of prompt and answer.
+    shares
+        Whether its prefix may be found in a cache or a store.
+    in_parts
+        Whether the answer may be decoded otherwise than token by token.
+    """
+    sequential = not in_parts and isinstance(service.decoding, Autoregressive)
+    found = [
+        _least_on(cost, 1 if shares else input_tokens, input_tokens, output_tokens if sequential else 1)
+        for cost in {id(it.cost): it.cost for it in service.replicas}.values()
+    ]
+    ttft_s, decoding_s = (min(times) for times in zip(*found, strict=True))
+    ttft_s += service.request_overhead_s
+    return ttft_s, ttft_s + decoding_s
+
+
+def _least_on(cost: StepCost, computed: int, input_tokens: int, output_tokens: int) -> tuple[float, float]:
+    """Return the least time of the prefill, and of the decodes after it."""
+    prefill_s = (
+        cost.fixed_s
+        + cost.linear_s(computed)
+        + cost.rows_s(0)
+        + cost.launch_s
+        + cost.beta_s * (cost.gpu.attention_token_pairs * computed + chunk_pairs(0, computed))
+    )
+    steps = output_tokens - 1
+    read_tokens = steps * input_tokens + steps * (steps - 1) / 2.0  # at least: the newest token apart
+    return prefill_s, steps * cost.step_s(1, 1) + cost.alpha_s * read_tokens if steps else 0.0
