@@ -58,6 +58,7 @@ MODULES: Final = (
     "simulator.streaming.group.phone_state",
     "simulator.streaming.group.pipeline",
     "simulator.streaming.group.presence",
+    "simulator.streaming.group.relay",
     "simulator.streaming.group.session",
     "simulator.streaming.group.thermal",
     "simulator.streaming.group.ticks",

@@ -123,6 +123,7 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield from _entry(data, (*place, "gpu"), helper.get("gpu"), "devices")
         yield from _of_kind(data, (*place, "gpu"), helper.get("gpu"), "gpu")
         yield from _entry(data, (*place, "download"), helper.get("download"), "links")
+        yield from _entry(data, (*place, "access"), helper.get("access"), "links")
     if service.get("kind") == "assistant":
         yield from _places(data, path, service.get("places"))
         return
@@ -214,7 +215,7 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
     for service in services:
         for _, helper in _entries(service, "helpers"):
             used.update(_texts([helper.get("gpu")]))
-            links.update(_texts([helper.get("download")]))
+            links.update(_texts([helper.get("download"), helper.get("access")]))
     places = [place for service in services for _, place in _entries(service, "places")]
     links.update(link for place in places for link in _texts(place.get("links")))
     for section, known, by in (("devices", used, "service"), ("links", links, "device or place")):

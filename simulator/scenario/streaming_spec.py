@@ -170,10 +170,13 @@ class HelperSpec:
     scenario says where they are from)."""
     download: str | None = None
     """Link over which it can download chunks itself; None: phones bring it what it is to super-resolve."""
+    access: str | None = None
+    """Link over which each group's controller reaches it with its cellular radio, and the others through that phone;
+    None: it is a station of their network."""
     x: Metres = 0.0
-    """Where it is in each group's network, east."""
+    """Where it is in each group's network, east; not used with `access`."""
     y: Metres = 0.0
-    """Where it is in each group's network, north."""
+    """Where it is in each group's network, north; not used with `access`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ class StreamingService:
     group_size: Count | None = None
     """Phones of a group, which are taken in their order (the last group may be smaller); None: all are one group."""
     helpers: Mapping[str, HelperSpec] = field(default_factory=dict)
-    """Edge servers' GPUs that take part in every group as stations of its network, by name."""
+    """Edge servers' GPUs that take part in every group, by name."""
     super_resolution: tuple[str, ...] = ("180p-720p", "180p-1080p", "360p-720p", "360p-1080p")
     """Combinations of a height that is downloaded and one that super-resolution (SR) makes of it; may be empty."""
     effective_bitrates: Mapping[str, BytesPerSecond] | None = None

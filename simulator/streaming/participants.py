@@ -162,7 +162,9 @@ def _helper(name: str, spec: HelperSpec, unit: int) -> GroupPhone:
         power=NO_POWER,
         battery_j=inf,
         position_m=(spec.x, spec.y),
-        helper=Helper(processor_name(spec.gpu, unit)),
+        helper=Helper(
+            processor_name(spec.gpu, unit), None if spec.access is None else SharedLink(spec.access)
+        ),
     )
 
 

@@ -112,6 +112,11 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "devices.*.phone.y": ("oasis/policies.yaml", [], "devices.older.phone.y=150"),
     "devices.*.phone.moves": ("oasis/policies.yaml", [], "devices.older.phone.moves=[{at: 9 s, x: 400}]"),
     "devices.*.phone.away": ("oasis/policies.yaml", [], "devices.older.phone.away=[{start: 5 s, end: 20 s}]"),
+    "services.*.helpers.*.access": (
+        "cluster/edge_helper.yaml",
+        [],
+        "services.video.helpers.edge.access=cell",
+    ),
     "services.*.helpers.*.download": (
         "cluster/edge_helper.yaml",
         [

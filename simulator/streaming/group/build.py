@@ -57,6 +57,7 @@ def phone_power(profile: PhoneProfile, radio: str = "lte", radio_includes_idle: 
         decode_w=profile.decode_w,
         encode_w=profile.encode_w,
         sr_w=profile.sr_w,
+        cellular_send_j_per_byte=profile.radios[f"{radio}-up"].joules_per_byte,
     )
 
 

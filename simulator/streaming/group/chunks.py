@@ -11,6 +11,7 @@ from simulator.policies.collaboration.protocol import Combination
 
 if TYPE_CHECKING:
     from simulator.streaming.group.pipeline import Phone
+    from simulator.streaming.group.relay import Relay
 
 
 class Iteration:
@@ -160,7 +161,7 @@ class Kind(IntEnum):
 class Send:
     """A transmission over the WLAN, waiting or under way."""
 
-    __slots__ = ("air_s", "bits", "chunk", "index", "kind", "receivers")
+    __slots__ = ("air_s", "bits", "chunk", "index", "kind", "receivers", "relay")
 
     def __init__(self, kind: Kind, chunk: Chunk, bits: float, receivers: list[int]) -> None:
         self.kind, self.chunk, self.index, self.bits, self.receivers = (
@@ -171,3 +172,5 @@ class Send:
             receivers,
         )
         self.air_s = 0.0
+        self.relay: Relay | None = None
+        """What carries it where a link is on its way."""

@@ -28,6 +28,7 @@ class Meter:
 
     __slots__ = (
         "_cellular_tail_until_s",
+        "_cellular_uses",
         "_drawing",
         "_hotspot",
         "_power",
@@ -46,6 +47,7 @@ class Meter:
         self._drawing: list[int] = []  # components that draw anything
         self._since_s = 0.0
         self._cellular_tail_until_s = 0.0
+        self._cellular_uses = 0  # transfers under way
         self._wlan_tail_from_s = self._wlan_tail_until_s = 0.0
         self._hotspot = False
 
@@ -92,15 +94,21 @@ class Meter:
         self.energy_j[component] += joules
 
     def cellular_on(self, now_s: float) -> None:
-        """Begin to receive over the WWAN."""
-        self.switch(now_s, Component.CELLULAR, self._power.cellular_w)
-        self._cellular_tail_until_s = 0.0
+        """Begin to receive or send over the cellular radio, which is on once, whatever it does."""
+        self._cellular_uses += 1
+        if self._cellular_uses == 1:
+            self.switch(now_s, Component.CELLULAR, self._power.cellular_w)
+            self._cellular_tail_until_s = 0.0
 
-    def cellular_off(self, now_s: float, n_bytes: float) -> None:
-        """End it, after `n_bytes`; the tail begins."""
-        self.switch(now_s, Component.CELLULAR, -self._power.cellular_w)
-        self.energy_j[0] += n_bytes * self._power.cellular_j_per_byte
-        self._cellular_tail_until_s = now_s + self._power.cellular_tail_s
+    def cellular_off(self, now_s: float, n_bytes: float, sent: bool = False) -> None:
+        """End it, after `n_bytes` received or, with `sent`, sent; where nothing else goes on, the tail begins."""
+        power = self._power
+        self._cellular_uses -= 1
+        if not self._cellular_uses:
+            self.switch(now_s, Component.CELLULAR, -power.cellular_w)
+        self.energy_j[0] += n_bytes * (power.cellular_send_j_per_byte if sent else power.cellular_j_per_byte)
+        if not self._cellular_uses:
+            self._cellular_tail_until_s = now_s + power.cellular_tail_s
 
     def wlan(self, now_s: float, air_s: float, sends: bool) -> None:
         """Book a transfer that ends now and took `air_s` of the air; the tail begins anew.

@@ -41,6 +41,8 @@ class PhonePower:
     """Encoding, likewise."""
     sr_w: float
     """SR with its decoding and encoding; those two are taken off for the component ``sr``."""
+    cellular_send_j_per_byte: float = 0.0
+    """Energy of each byte sent over the cellular radio, on top of what it draws while active."""
 
 
 NO_POWER = PhonePower(*[0.0] * len(fields(PhonePower)))
@@ -56,6 +58,8 @@ class Helper:
 
     processor: str
     """Where its SR is done: name in `Shared.processors`."""
+    access: SharedLink | None = None
+    """Link over which the group's controller reaches it, and through it the others; None: it is in their network."""
 
 
 @dataclass(frozen=True, slots=True)

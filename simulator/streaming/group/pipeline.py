@@ -17,6 +17,7 @@ from simulator.streaming.group.downlink import Downlink
 from simulator.streaming.group.energy import Component
 from simulator.streaming.group.phone_state import PhoneState
 from simulator.streaming.group.phones import GroupPhone
+from simulator.streaming.group.relay import Relay
 from simulator.streaming.group.thermal import Heat
 from simulator.streaming.sr_processor import SrProcessor
 
@@ -266,6 +267,12 @@ class Phone(PhoneState):
         if server.current is not None or not server.queue or self._blocked():
             return
         send = server.current = server.queue.pop(0)
+        remote = self.wlan.remote
+        if remote and (self.index in remote or any(index in remote for index in send.receivers)):
+            server.ends_s = self.env._now + self.air_s(send)
+            server.call = send.relay = relay = Relay(self.peers, self.wlan, self.index, send, self._sent)
+            send.air_s = relay.air_s
+            return
         send.air_s = self.air_s(send)
         server.ends_s = self.env._now + self.wlan.profile.latency_s + send.air_s
         server.call = self.wlan.send(send.air_s, self._sent)
@@ -274,9 +281,12 @@ class Phone(PhoneState):
         send, self.transmit.current = self.transmit.current, None
         assert send is not None
         now_s = self.env._now
-        self.meter.wlan(now_s, send.air_s, sends=True)
-        for receiver in send.receivers:
-            self.peers[receiver].meter.wlan(now_s, send.air_s, sends=False)
+        if send.relay is not None:
+            send.relay.book(now_s)
+        else:
+            self.meter.wlan(now_s, send.air_s, sends=True)
+            for receiver in send.receivers:
+                self.peers[receiver].meter.wlan(now_s, send.air_s, sends=False)
         send.chunk.iteration.sent_bits[self.index] += send.bits
         send.chunk.iteration.air_s[self.index] += send.air_s
         self._outcome.sent(send, self)
@@ -324,7 +334,9 @@ class Phone(PhoneState):
 
     def drop_receiver(self, send: Send, receiver: int) -> None:
         """Have a phone not receive a transmission any longer; without receivers it is given up."""
-        if self.transmit.current is send:
+        if self.transmit.current is send and send.relay is not None:
+            send.relay.drop(receiver, self.env._now)
+        elif self.transmit.current is send:
             self.peers[receiver].meter.wlan(self.env._now, self._sent_s(), sends=False)
         send.receivers.remove(receiver)
         if not send.receivers:
@@ -335,7 +347,12 @@ class Phone(PhoneState):
         if self.transmit.current is not send:
             self.transmit.queue.remove(send)
             return
-        now_s, air_s = self.env._now, self._sent_s()
+        now_s = self.env._now
+        if send.relay is not None:
+            self.transmit.stop()
+            send.relay.book(now_s)
+            return
+        air_s = self._sent_s()
         self.transmit.stop()
         self.meter.wlan(now_s, air_s, sends=True)
         for receiver in send.receivers:

@@ -65,7 +65,18 @@ class Session:
         self.plain = group.plain
         self.next_chunk = 0
         self.reports: list[IterationReport] = []
-        self.wlan = Wlan(env, group.wlan, [phone.position_m for phone in group.phones], group.controller)
+        self.wlan = Wlan(
+            env,
+            group.wlan,
+            [phone.position_m for phone in group.phones],
+            group.controller,
+            {
+                index: shared.links[it.helper.access.name]
+                for index, it in enumerate(group.phones)
+                if it.helper is not None and it.helper.access is not None
+            },
+            [phone.wwan is not None for phone in group.phones],
+        )
         self._flow = Flow(
             env,
             group,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, log
 
@@ -56,7 +56,8 @@ class Wlan:
     A transfer needs ``bits / rate`` seconds of it; those under way share it equally (processor sharing), so that
     together they never take more than there is. A broadcast is one transmission at the rate of its slowest receiver.
     Two phones that do not reach each other go through the controller, which costs the air time of both hops (and is
-    booked to the two, not to the controller).
+    booked to the two, not to the controller). A participant that is `remote` is reached over a link by the controller,
+    where that has a cellular radio, and by the others through it (`Relay`).
     """
 
     def __init__(
@@ -65,8 +66,15 @@ class Wlan:
         profile: WlanProfile,
         positions_m: Sequence[tuple[float, float]],
         controller: int,
+        remote: Mapping[int, tuple[Channel, Channel]] | None = None,
+        cellular: Sequence[bool] = (),
     ) -> None:
         self.profile = profile
+        self.remote = {} if remote is None else remote
+        """Channels of the links to participants behind one, from them and to them, by index."""
+        self.controller = controller
+        """Who runs the hotspot."""
+        self._cellular = cellular  # by index: who has such a radio
         self.channel = Channel(env, ConstantBandwidth(1.0), profile.latency_s, name="wlan air time")
         self._positions_m = list(positions_m)
         self._direct_bps: list[list[float]] = []
@@ -83,11 +91,18 @@ class Wlan:
             [self.profile.rate_bps(hypot(xa - xb, ya - yb)) for xb, yb in self._positions_m]
             for xa, ya in self._positions_m
         ]
+        self.controller = controller
+        for index, (down, up) in self.remote.items():
+            reached = self._cellular[controller]
+            for other, row in enumerate(direct):
+                here = reached and other == controller
+                row[index] = 8.0 * up.bandwidth.mean_bytes_per_s if here else 0.0
+                direct[index][other] = 8.0 * down.bandwidth.mean_bytes_per_s if here else 0.0
         self._direct_bps = direct
         to_controller = direct[controller]
         self._rates_bps = [
-            [rate or _two_hops(to_controller[a], to_controller[b]) for b, rate in enumerate(row)]
-            for a, row in enumerate(direct)
+            [rate or _two_hops(row[controller], to_controller[b]) for b, rate in enumerate(row)]
+            for row in direct
         ]
 
     def handed_over(self, controller: int) -> None:

@@ -180,3 +180,75 @@ def test_a_gpu_that_serves_does_not_help() -> None:
     )
     with pytest.raises(InputError, match=r"helpers\.edge\.gpu: 'gpu' serves chat too"):
         run(text=text)
+
+
+OVER_5G = [
+    "services.video.helpers.edge.access=line",
+    "links.line.bandwidth=40 Mbit/s",
+    "devices.phones.phone.radio=5g-low",
+]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_helper_behind_a_link_works_with_every_policy(policy: str) -> None:
+    result = run(f"services.video.policies.collaboration={policy}", *OVER_5G)
+    viewers = result.viewers["video"]
+    assert viewers.column("complete").all() and (viewers.column("played") == 40).all()
+
+
+def test_what_a_helper_behind_a_link_gets_and_gives_crosses_the_link_once() -> None:
+    """The phone alone: a chunk to super-resolve goes up, its result comes down; that costs the phone by the byte."""
+    alone = [
+        *OVER_5G,
+        "services.video.group_size=1",
+        "devices.phones.count=1",
+        "services.video.helpers.edge.download=null",
+    ]
+    quick = "links.line.bandwidth=4 Gbit/s"
+    result, quicker = run(*alone), run(*alone, quick)
+    session = result.sessions["video"][0]
+    chunks = session.chunks
+    helped = chunks.column("processor") == "edge"
+    assert helped.sum() > 10 and (chunks.column("downloader") == "phones").all()
+    forward_s = (chunks.column("forward_end_s") - chunks.column("download_end_s"))[helped]
+    least_s = 0.02 + chunks.column("bits")[helped] / 40e6
+    assert (forward_s >= least_s - 1e-9).all() and forward_s.min() == pytest.approx(least_s.min(), rel=1e-3)
+    assert session.air_busy_s == 0.0, "nobody else to send it on to"
+    ends = [it.sessions["video"][0].chunks.column("complete_s").max() for it in (result, quicker)]
+    assert ends[1] < ends[0]
+    wifi = run(*alone[3:], "services.video.group_size=1", "devices.phones.count=1", "links={}")
+    cellular_j = [it.viewers["video"].column("cellular_j")[0] for it in (wifi, result)]
+    assert cellular_j[1] > cellular_j[0], "over Wi-Fi the cellular radio only downloads"
+
+
+def test_only_a_controller_with_a_cellular_radio_reaches_a_link() -> None:
+    text = TEXT.replace("  gpu:", "  host: {profile: pixel-5}\n  gpu:").replace(
+        "phones: [phones]", "phones: [host, phones]"
+    )
+    result = run(*OVER_5G, "services.video.group_size=null", text=text)
+    assert result.devices["gpu"].busy_s == 0.0
+
+
+@pytest.mark.parametrize("policy", ["oasis", "mpbond", "microcast"])
+def test_whoever_controls_brings_the_helper_along(policy: str) -> None:
+    text = TEXT.replace(
+        "  gpu:",
+        "  stays: {profile: pixel-5, count: 2, phone: {wwan: {trace: steady, bandwidth: 1 Mbit/s}}}\n  gpu:",
+    ).replace("phones: [phones]", "phones: [phones, stays]")
+    for leaves_s in (3.0, 5.2, 7.7, 11.1, 20.3):
+        result = run(
+            *OVER_5G, f"devices.phones.phone.leaves={leaves_s} s", "services.video.group_size=null",
+            "workloads.watch.segments=70", f"services.video.policies.collaboration={policy}", text=text,
+        )  # fmt: skip
+        session = result.sessions["video"][0]
+        for name, phone in session.phones.items():
+            assert min(phone.energy_j.values()) >= 0.0
+            mine = session.intervals.column("phone") == name
+            drawn_j = float(
+                session.intervals.column("power_w")[mine] @ session.intervals.column("interval_s")[mine]
+            )
+            assert phone.total_j == pytest.approx(drawn_j)
+        assert session.phones["stays-1"].played == session.phones["stays-2"].played == 70
+        late = session.chunks.column("sr_start_s") > leaves_s + 6.0
+        if policy == "oasis":
+            assert "edge" in set(session.chunks.column("processor")[late])
