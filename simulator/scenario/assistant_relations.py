@@ -15,9 +15,6 @@ from simulator.scenario.references import Problem
 from simulator.scenario.spec import DeviceSpec, ServiceSpec
 from simulator.scenario.streaming_spec import PhoneSpec, StreamingService
 
-MOST_PHONES = 1_000_000
-"""Phones of one assistant: each is kept in memory."""
-
 
 def check_assistant(
     name: str,
@@ -37,9 +34,6 @@ def check_assistant(
     path = ("services", name)
     if not service.phones:
         yield Problem((*path, "phones"), "is empty; at least one device of kind phone is needed")
-    phones = sum(devices[it].count or 1 for it in service.phones if it in devices)
-    if phones > MOST_PHONES:
-        yield Problem((*path, "phones"), f"are {phones:,}; allowed: at most {MOST_PHONES:,}")
     places = service.places
     there = [it for it in ("device", "edge", "cloud") if getattr(places, it) is not None]
     if not there:

@@ -22,6 +22,7 @@ CASES = {
     "cake/mooncake": ["workloads.chat.requests=250", "services.chat.policies.kv_loading=cake"],
     "cake/fluctuation": [],
     "cake/agents": ["services.chat.policies.kv_loading=io_only"],
+    "cluster/placement": ["workloads.questions.requests=200"],
     "plato/load": ["workloads.questions.requests=60", "services.chat.policies.decoding=plato"],
     "plato/memory": ["workloads.questions.requests=60"],
     "plato/mixed": [],
@@ -49,9 +50,9 @@ for name, overrides in json.load(sys.stdin).items():
     path = SHIPPED / f"{name}.yaml"
     result = simulate(load(path, overrides), 0, resolver(path))
     tables = [*result.requests.values(), *result.intervals.values(), *result.generations.values()]
-    tables += [*result.viewers.values()]
+    tables += [*result.viewers.values(), *result.asks.values()]
     for sessions in result.sessions.values():
-        tables += [table for it in sessions for table in (it.chunks, it.viewing, it.intervals)]
+        tables += [table for _, it in sorted(sessions.items()) for table in (it.chunks, it.viewing, it.intervals)]
     found[name] = [json.dumps(result.summary()), *map(digest, tables)]
 print(json.dumps(found))
 """
