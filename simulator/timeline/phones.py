@@ -24,7 +24,7 @@ TRACKS = {
 
 
 def add_phones(trace: Trace, run: StoredRun) -> None:
-    """Write a process for each phone of each session of each streaming service of a run."""
+    """Write a process for each phone and helper of each session of each streaming service of a run."""
     for service in run.scenario.streaming_services:
         tables = [
             frame[frame["service"] == service] for frame in (run.viewers, run.viewing, run.phones, run.chunks)
@@ -40,14 +40,20 @@ def add_phones(trace: Trace, run: StoredRun) -> None:
                 pid = trace.process(
                     f"{phone}: {where}" if phone == device else f"{phone} ({device}): {where}"
                 )
-                own = stages[stages["phone"] == phone]
-                for track in dict.fromkeys(TRACKS.values()):
-                    trace.lanes(pid, track, _chunks(own[own["track"] == track]))
+                _add_stages(trace, pid, stages[stages["phone"] == phone])
                 trace.lanes(pid, "viewer", _viewed(course))
                 if course.here[1] > course.here[0]:
                     trace.lanes(pid, "switched on", [Slice(course.gone or "on", *course.here, {})])
                 trace.lanes(pid, "state", _states(course))
                 _add_counters(trace, pid, phones[phones["phone"] == phone].sort_values("time_s"))
+            for helper in sorted(set(stages["phone"].astype(str)) - set(devices)):
+                pid = trace.process(f"{helper} (helper): {where}")
+                _add_stages(trace, pid, stages[stages["phone"] == helper])
+
+
+def _add_stages(trace: Trace, pid: int, own: pd.DataFrame) -> None:
+    for track in dict.fromkeys(TRACKS.values()):
+        trace.lanes(pid, track, _chunks(own[own["track"] == track]))
 
 
 def _chunks(rows: pd.DataFrame) -> Iterator[Slice]:

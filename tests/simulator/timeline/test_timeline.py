@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from devices.catalogue import load_profile
@@ -247,6 +248,20 @@ def test_chunks_are_in_their_pipeline(timeline: Any) -> None:
     per_phone = made.groupby("processor", observed=True).size()
     for phone, count in per_phone.items():
         assert len([*trace.slices("SR", within=f"{phone}:")]) == count
+
+
+def test_helpers_have_their_pipeline_on_the_simulations_clock(timeline: Any) -> None:
+    trace = timeline("helper")
+    chunks, viewers = trace.run.chunks, trace.run.viewers
+    helped = chunks[chunks["processor"] == "edge"]
+    assert len(helped) and len([*trace.slices("SR", within="edge (helper):")]) == len(helped)
+    for session, rows in helped.groupby("session"):
+        begins = [
+            it["ts"] / 1e6 for it in trace.slices("SR", within=f"edge (helper): video, session {session}")
+        ]
+        np.testing.assert_allclose(sorted(begins), sorted(rows["sr_start_s"]), atol=1e-5)
+        assert min(begins) >= viewers[viewers["session"] == session]["session_start_s"].iloc[0]
+    assert viewers["session_start_s"].min() > 0.0
 
 
 def test_viewers_and_phones_are_those_of_the_summary(timeline: Any) -> None:
