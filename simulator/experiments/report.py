@@ -261,8 +261,12 @@ def _who(service: str, shown: Sequence[Variant]) -> str:
         return _phones(variant, variant.scenario.streaming_services[service].phones)
 
     def sessions(variant: Variant) -> str:
-        number = variant.scenario.videos[service][1].sessions
-        return f"{number} sessions" if number > 1 else "one session"
+        scenario, spec = variant.scenario, variant.scenario.streaming_services[service]
+        members = sum(scenario.devices[name].count or 1 for name in spec.phones)
+        groups = math.ceil(members / (spec.group_size or members))
+        number = scenario.videos[service][1].sessions
+        each = f"{number} sessions" if number > 1 else "one session"
+        return each if groups == 1 else f"{groups} groups, {each} each"
 
     return _agreed(shown, (phones, sessions))
 
