@@ -103,4 +103,11 @@ def _asked_by(requests: Requests, phones: int, rng: np.random.Generator) -> list
 
 
 def _qoe(service: AssistantService) -> QoeOf:
-    return lambda ttft_s, tpot_s, tokens: float(text_qoe(ttft_s, tpot_s, tokens, service.reader))
+    reader = service.reader
+
+    def qoe_of(ttft_s: float, tpot_s: float, tokens: int) -> float:
+        if ttft_s <= reader.ttft and tpot_s * reader.tokens_per_s <= 1.0:
+            return 1.0  # no token is late
+        return float(text_qoe(ttft_s, tpot_s, max(tokens, 2), reader))  # of a single one it is not defined
+
+    return qoe_of

@@ -9,7 +9,7 @@ from simulator.assistant.places import Place
 from simulator.assistant.question import AskingPhone, Question
 from simulator.core import Environment, Table
 from simulator.policies.placement import Ask, Placement
-from simulator.policies.registry import PolicyError
+from simulator.policies.registry import nonsense
 from simulator.serving.feed import Feed
 from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED, Sequence
 from simulator.workloads.graphs import AnswerGraph
@@ -111,11 +111,9 @@ class AssistantRuntime:
         if choice is None:
             self._end(question, FAILED)
             return
-        if choice not in left:
-            raise PolicyError(
-                f"placement policy {type(self._placement).__qualname__} chose {choice!r}; "
-                f"allowed: {', '.join(left)}, or None"
-            )
+        if type(choice) is not str or choice not in left:
+            what = f"chose {choice!r}; allowed: {', '.join(left)}, or None"
+            raise nonsense("placement", self._placement, what)
         view, so_far_s = views[choice], self.env._now - question.request.arrival_s
         question.place, question.quality = choice, view.quality
         question.placements += 1

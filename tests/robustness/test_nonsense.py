@@ -48,6 +48,7 @@ def policy(decision, answer):
         },
         "node_order": {"ahead_of_requests": False, "key": lambda self, node: say(node)},
         "queueing": {"key": lambda self, request: say(request)},
+        "placement": {"needs": (), "place": lambda self, ask, places: say(places)},
         "routing": {"choose": lambda self, replicas, hash_ids, routed: say(replicas)},
         "abr": {"session": lambda self, ladder, max_buffer_s: Session(say)},
         "collaboration": {
@@ -158,6 +159,7 @@ ANSWERS = {
     ],
     "node_order": [NAN, None, "first", [1], 1j],
     "queueing": [NAN, None, "first", [1], 1j],
+    "placement": ["cloud", "", 0, NAN, True, ["edge"], b"edge"],
     "routing": [-1, 2, 99, NAN, INF, None, "0", 0.0, True, [0]],
     "abr": [
         None,
@@ -230,6 +232,22 @@ GRAPH = json.dumps(
         "nodes": [{"id": "a", "tokens": 10}, {"id": "b", "tokens": 10, "parents": ["a"]}],
     }
 )
+ASKING = """\
+version: 1
+name: nonsense
+devices:
+  gpu: {profile: a100-80g-sxm}
+  phone: {profile: galaxy-s20-ultra}
+services:
+  near: {kind: llm, model: llama-2-7b, gpus: gpu}
+  ask:
+    kind: assistant
+    phones: [phone]
+    places: {edge: {service: near, radio: wlan}}
+    policies: {placement: nonsense}
+workloads:
+  work: {trace: synthetic, service: ask, arrivals: at_once, requests: 3, input_tokens: 640, output_tokens: 4}
+"""
 VIDEO = """\
 version: 1
 name: nonsense
@@ -250,6 +268,8 @@ def scenario(desk, decision):
     """Return a scenario whose policy of `decision` is called ``nonsense``."""
     if decision == "abr":
         return VIDEO.format(policies="{collaboration: {name: no_sr, rule: nonsense}}")
+    if decision == "placement":
+        return ASKING
     if decision == "collaboration":
         return VIDEO.format(policies="{collaboration: nonsense}")
     if decision == "node_order":

@@ -175,3 +175,16 @@ def test_a_closed_loop_goes_on_when_the_answer_is_on_the_phone(town: Any) -> Non
     found = asks(simulate(replace(scenario, workloads={"work": work})))
     starts, ends = sorted(found["arrival_s"]), sorted(found["finish_s"])
     assert starts[2:] == ends[:-2]
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 200])
+def test_predicted_qoe_is_that_of_the_metric(town: Any, tokens: int) -> None:
+    """Also where nothing is late, which is not computed, and of one token, for which the metric has no value."""
+    from simulator.assistant.build import _qoe  # noqa: PLC0415
+    from simulator.metrics.text_qoe import text_qoe  # noqa: PLC0415
+
+    service = town.assistant(EdgeOnly())
+    for ttft_s in (0.5, 1.0, 1.5, 100.0):
+        for tpot_s in (0.01, 1 / 5.3, 0.2, 3.0):
+            expected = float(text_qoe(ttft_s, tpot_s, max(tokens, 2), service.reader))
+            assert _qoe(service)(ttft_s, tpot_s, tokens) == pytest.approx(expected, rel=1e-12)
