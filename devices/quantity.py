@@ -285,6 +285,8 @@ BytesPerSecond = Annotated[float, Quantity("B/s", low=1e-3, high=1e18)]
 """Bandwidth, from 1 mB/s (with less nothing would ever arrive) up to 1 EB/s."""
 Seconds = Annotated[float, Quantity("s", high=1e12)]
 """Time, 0 to 1e12 s (some 30,000 years)."""
+Period = Annotated[float, Quantity("s", low=1e-3, high=1e9)]
+"""Time between two occurrences, 1 ms to 1e9 s."""
 Flops = Annotated[float, Quantity("FLOP/s", high=1e21)]
 """Compute rate; 0 means that the hardware lacks the number format."""
 Watts = Annotated[float, Quantity("W", high=1e9)]
@@ -301,10 +303,14 @@ Price = Annotated[float, Quantity("", high=1e9)]
 """What something costs, in any currency, 0 to 1e9."""
 Ratio = Annotated[float, Quantity("", high=1.0)]
 """Share, 0 to 1."""
+PositiveRatio = Annotated[float, Quantity("", high=1.0, above_low=True)]
+"""Share, above 0 and up to 1."""
 Multiple = Annotated[float, Quantity("", low=0.01, high=100.0)]
 """How many times as much, 0.01 to 100."""
 Weight = Annotated[float, Quantity("", high=1e6)]
 """Weight of one goal among several, 0 to 1e6."""
+NonNegative = Annotated[float, Quantity("", high=1e9)]
+"""Weight relative to others, 0 to 1e9."""
 Variation = Annotated[float, Quantity("", high=2.0)]
 """Standard deviation over mean, 0 to 2."""
 Pairs = Annotated[float, Quantity("", high=1e9)]

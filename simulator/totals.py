@@ -70,24 +70,26 @@ def totals_by_device(
             totals[name] = _phone_totals(name, streaming, assistants, (device.count or 1) * end_s)
             continue
         assert isinstance(profile, GpuProfile)
-        busy_gpu_s = busy_j = down_gpu_s = 0.0
+        busy_gpu_s = busy_j = down_gpu_s = off_gpu_s = 0.0
         used = 0
         for service_name, service in scenario.llm_services.items():
-            if service.gpus == name:
-                for replica in services[service_name].replicas:
+            for replica in services[service_name].replicas:
+                if replica.gpus == name:
                     profile = replica.cost.gpu
                     busy_gpu_s += replica.account.busy_s * service.replica_gpus
                     busy_j += replica.account.busy_j
                     down_gpu_s += replica.down_s * service.replica_gpus
+                    off_gpu_s += replica.off_s * service.replica_gpus
                     used += service.replica_gpus
         helping = {unit: it for run in streaming.values() for unit, it in run.sr_busy_s(name).items()}
         sr_s = sum(helping.values())
         busy_gpu_s += sr_s
         busy_j += profile.tdp_w * sr_s  # convolutions keep a board at its limit (assumed)
         gpus = device.count or used + len(helping)
+        on_gpu_s = gpus * end_s - off_gpu_s
         # a failed one draws nothing
-        idle_j = profile.idle_w * max(0.0, gpus * end_s - busy_gpu_s - down_gpu_s)
-        totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=gpus * end_s)
+        idle_j = profile.idle_w * max(0.0, on_gpu_s - busy_gpu_s - down_gpu_s)
+        totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=on_gpu_s)
     return totals
 
 

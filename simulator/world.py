@@ -20,7 +20,7 @@ from simulator.metrics.summary import summarize
 from simulator.policies.decoding import Decoding
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.scenario.spec import Scenario, reached
-from simulator.serving.build import build_service, replica_count, step_cost
+from simulator.serving.build import Surroundings, build_service, replica_devices, step_cost
 from simulator.serving.feed import Feed
 from simulator.serving.models import load_model
 from simulator.serving.sequence import FAILED
@@ -212,16 +212,22 @@ def _build(
         name: build_link(env, name, link, streams, faults, resolve) for name, link in scenario.links.items()
     }
     replicas = {
-        name: replica_count(service, scenario.devices[service.gpus])
-        for name, service in scenario.llm_services.items()
+        name: replica_devices(service, scenario.devices) for name, service in scenario.llm_services.items()
     }
-    ports = [
-        service.replica_gpus for name, service in scenario.llm_services.items() for _ in range(replicas[name])
-    ]
+    ports = [service.replica_gpus for name, service in scenario.llm_services.items() for _ in replicas[name]]
     storage: dict[str, StorageDevice] = {}
     for name, device in scenario.devices.items():
         if isinstance(load_profile(device.profile), StorageProfile):
             storage[name] = build_storage(env, name, device, links, ports, streams, faults, resolve)
+    around = Surroundings(
+        env,
+        scenario.devices,
+        storage,
+        streams,
+        scenario.record_intervals,
+        step_by_step,
+        bool(scenario.faults),
+    )
     services: dict[str, ServiceRuntime] = {}
     first_port = 0
     for index, (name, service) in enumerate(scenario.llm_services.items()):
@@ -245,22 +251,19 @@ def _build(
                 )
             )
         services[name] = build_service(
-            env,
+            around,
             name,
             index,
             service,
-            scenario.devices[service.gpus],
-            storage,
+            {
+                gpus: costs.get(name) or step_cost(service, scenario.devices[gpus])
+                for gpus in dict.fromkeys(replicas[name])
+            },
             next(iter(sizes), 0),
-            streams,
-            scenario.record_intervals,
-            step_by_step,
-            costs.get(name) or step_cost(service, scenario.devices[service.gpus]),
             first_port,
             name in scenario.graph_services,
-            bool(scenario.faults),
         )
-        first_port += replicas[name]
+        first_port += len(replicas[name])
     for runtime in services.values():
         runtime.peers = services
     assistants = {
@@ -368,8 +371,7 @@ def _outcome_notes(scenario: Scenario, world: _World) -> Iterator[str]:
                 "surrogate does not count the size of its model"
             )
         model = load_model(service.model)
-        gpu = runtime.replicas[0].cost.gpu
-        if not gpu.tdp_w:
+        for gpu in {it.gpus: it.cost.gpu for it in runtime.replicas if not it.cost.gpu.tdp_w}.values():
             yield f"services.{name}: the power of {gpu.name} is not known; its energy is left out (0 J)"
         tokens = records.column("input_tokens") + records.column("output_tokens")
         beyond = int((tokens > model.context_tokens).sum())

@@ -35,6 +35,14 @@ SMALL: dict[str, Sequence[str]] = {
         "devices.dram.capacity=2 GB",
         "devices.disk.capacity=4 GB",
     ],
+    "cluster/autoscaling.yaml": [
+        "workloads.chat.requests=400",
+        "workloads.chat.arrivals.period=40 s",
+        "services.chat.policies.autoscaling.settle=5 s",
+        "services.chat.policies.autoscaling.period=1 s",
+        "services.chat.policies.autoscaling.requests=8",
+        "services.chat.cold_start.startup=1 s",
+    ],
     "cluster/edge_helper.yaml": ["workloads.watch.segments=40"],
     "cluster/experts.yaml": ["workloads.chat.requests=60"],
     "cluster/slo_classes.yaml": [  # so little memory that who is preempted matters
@@ -68,6 +76,7 @@ SMALL: dict[str, Sequence[str]] = {
         "faults.slow.at=4 s",
         "faults.slow.duration=8 s",
     ],
+    "cluster/mixed_pool.yaml": ["workloads.chat.requests=150"],
     "cluster/placement.yaml": [  # so many at once that all places are used
         "workloads.questions.requests=120",
         "workloads.questions.rate=60/s",

@@ -68,7 +68,7 @@ def one_of(what: str, known: Iterable[str]) -> Column:
 def placement_fault(scenario: Scenario) -> str | None:
     """Return why the model of a cell's one LLM service cannot be served on its GPUs; None where it can."""
     (service,) = scenario.llm_services.values()
-    device = scenario.devices[service.gpus]
+    (device,) = (scenario.devices[name] for name in service.pool)
     model, gpus = load_model(service.model), service.tensor_parallel
     if model.attention_heads % gpus:
         return f"{model.attention_heads} attention heads of {model.name} cannot be shared by {gpus} GPUs"

@@ -103,7 +103,7 @@ def citations(scenario: Scenario) -> list[Citation]:
         said = _said(device, profile)
         found += _profile(name, profile, said)
         if isinstance(profile, GpuProfile):
-            engines = dict.fromkeys(it.engine for it in scenario.llm_services.values() if it.gpus == name)
+            engines = dict.fromkeys(it.engine for it in scenario.llm_services.values() if name in it.pool)
             for key, rate in profile.gemm.items():
                 found += _evidence(name, profile.name, rate.evidence, {}, type(rate), f"gemm.{key}.")
             for used in dict.fromkeys(engine_fit(profile, engine)[1] for engine in engines):
@@ -236,7 +236,8 @@ def fallbacks(scenario: Scenario) -> list[str]:
     return [
         f"services.{name}: {note}"
         for name, service in scenario.llm_services.items()
-        for note in stand_ins(service.engine, scenario.devices[service.gpus].profile)
+        for gpus in service.pool
+        for note in stand_ins(service.engine, scenario.devices[gpus].profile)
     ]
 
 

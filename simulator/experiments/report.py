@@ -285,7 +285,9 @@ def _what(service: str, shown: Sequence[Variant]) -> str:
         shown,
         (
             lambda it: it.scenario.llm_services[service].model,
-            lambda it: it.scenario.devices[it.scenario.llm_services[service].gpus].profile,
+            lambda it: " + ".join(
+                it.scenario.devices[gpus].profile for gpus in it.scenario.llm_services[service].pool
+            ),
             lambda it: it.scenario.llm_services[service].engine,
         ),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from simulator.core import TEXT, Table
 from simulator.serving import pointers
-from simulator.serving.build import INTERVALS
+from simulator.serving.build import INTERVALS, replica_devices
 from simulator.totals import DeviceTotals
 from simulator.world import RunResult
 
@@ -40,7 +40,12 @@ def write_tables(folder: Path, result: RunResult) -> None:
     services = result.scenario.llm_services
     requests = [_labelled(table, service=name) for name, table in result.requests.items()]
     intervals = [
-        _labelled(table, service=name, device=services[name].gpus) for name, table in result.intervals.items()
+        _labelled(
+            table,
+            service=name,
+            device=_by_replica(table, replica_devices(services[name], result.scenario.devices)),
+        )
+        for name, table in result.intervals.items()
     ] or [_labelled(Table(INTERVALS), service="", device="")]
     phases = [_labelled(table, service=name) for name, table in result.pointers.items()] or [
         _labelled(Table(pointers.POINTERS), service="")
@@ -90,8 +95,18 @@ def _several(tables: list[pyarrow.Table]) -> pyarrow.Table:
     return pyarrow.concat_tables(tables).unify_dictionaries()
 
 
-def _labelled(table: Table, **labels: str | int) -> pyarrow.Table:
-    """Return the rows with leading columns that say the same everywhere."""
+def _by_replica(table: Table, devices: list[str]) -> pyarrow.Array:
+    """Return the device of each row's replica."""
+    import pyarrow  # noqa: PLC0415 (slow import)
+
+    names = list(dict.fromkeys(devices))
+    codes = [names.index(device) for device in devices]
+    rows = [codes[replica] for replica in table.column("replica").tolist()]
+    return pyarrow.DictionaryArray.from_arrays(pyarrow.array(rows, pyarrow.int32()), names)
+
+
+def _labelled(table: Table, **labels: str | int | pyarrow.Array) -> pyarrow.Table:
+    """Return the rows with leading columns, given as a whole or by what they say everywhere."""
     import pyarrow  # noqa: PLC0415 (slow import)
 
     arrow = table.to_arrow()
@@ -99,8 +114,10 @@ def _labelled(table: Table, **labels: str | int) -> pyarrow.Table:
         if isinstance(label, str):
             codes = pyarrow.array([0] * len(table), pyarrow.int32())
             column = pyarrow.DictionaryArray.from_arrays(codes, [label])
-        else:
+        elif isinstance(label, int):
             column = pyarrow.array([label] * len(table), pyarrow.int32())
+        else:
+            column = label
         arrow = arrow.add_column(0, name, column)
     return arrow
 

@@ -36,7 +36,7 @@ class _Gpus:
         self.failures -= 1
         if not self.failures:
             self.replica.down_s += now_s - self.since_s
-            self.service.pool.bring_up(self.replica)
+            self.service.pool.repair(self.replica)
 
 
 class Injector:
@@ -78,8 +78,10 @@ class Injector:
         """One row per occurrence of a fault."""
         self._gpus: dict[str, list[_Gpus]] = {}
         for name, service in scenario.llm_services.items():
-            units = self._gpus.setdefault(service.gpus, [])
-            units += [_Gpus(services[name], replica) for replica in services[name].replicas]
+            for gpus in service.pool:
+                self._gpus.setdefault(gpus, [])
+            for replica in services[name].replicas:
+                self._gpus[replica.gpus].append(_Gpus(services[name], replica))
         self._broken = dict.fromkeys(storage, 0)  # failures of a storage device that are not over
         self._present: dict[tuple[str, int], tuple[Change, int]] = {}  # what is not over, and the tokens lost
         self._number = dict.fromkeys(faults.specs, 0)  # how often each fault has come, all units together

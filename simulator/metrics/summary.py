@@ -99,7 +99,7 @@ from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.fault_relations import TARGET_KINDS, target_kind
 from simulator.scenario.spec import LlmService
 from simulator.scenario.streaming_spec import StreamingService
-from simulator.serving.build import replica_count
+from simulator.serving.build import replica_devices
 from simulator.workloads.slo import SloClass
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ def summarize(result: RunResult) -> dict[str, Any]:
                 scenario.slo_classes(name),
                 result.simulated_s,
             ),
-            "gpu_busy_share": _share(result.devices[service.gpus].busy_s, result.simulated_s),
+            "gpu_busy_share": _gpu_busy_share(result, service),
         }
         if result.faults is not None:
-            replicas = replica_count(service, scenario.devices[service.gpus])
+            replicas = len(replica_devices(service, scenario.devices))
             services[name]["faults"] = {
                 **service_faults(result.faults, name, replicas * result.simulated_s),
                 **lost_work(result.faults, result.requests[name], name),
@@ -218,6 +218,14 @@ def _faults(result: RunResult) -> dict[str, Any]:
     struck = {target_kind(fault, result.scenario.devices) for fault in result.scenario.faults.values()}
     kinds = [kind for kind in TARGET_KINDS if kind in struck]
     return {"faults": {kind: summarize_faults(result.faults, kind) for kind in kinds}}
+
+
+def _gpu_busy_share(result: RunResult, service: LlmService) -> float | None:
+    """Return the share of time in use of the devices that serve, weighed by the replicas on each."""
+    placed = replica_devices(service, result.scenario.devices)
+    weights = {gpus: placed.count(gpus) / len(placed) for gpus in dict.fromkeys(placed)}
+    busy_s = sum(weight * result.devices[gpus].busy_s for gpus, weight in weights.items())
+    return _share(busy_s, result.simulated_s)
 
 
 def _share(part: float, whole: float) -> float | None:

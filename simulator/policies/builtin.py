@@ -10,6 +10,9 @@ import simulator.policies.abr.mpc
 import simulator.policies.abr.rate
 import simulator.policies.abr.robust_mpc
 import simulator.policies.abr.throughput
+import simulator.policies.autoscaling.fixed
+import simulator.policies.autoscaling.target_load
+import simulator.policies.autoscaling.target_utilisation
 import simulator.policies.batching.chunked_prefill
 import simulator.policies.batching.fluctuating_budget
 import simulator.policies.collaboration.local_only
@@ -44,5 +47,8 @@ import simulator.policies.recovery.fail
 import simulator.policies.recovery.reroute
 import simulator.policies.recovery.retry
 import simulator.policies.routing.least_loaded
+import simulator.policies.routing.least_work
 import simulator.policies.routing.prefix_aware
-import simulator.policies.routing.round_robin  # noqa: F401
+import simulator.policies.routing.round_robin
+import simulator.policies.routing.slo_aware
+import simulator.policies.routing.speed_weighted  # noqa: F401

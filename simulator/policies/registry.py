@@ -25,6 +25,7 @@ DECISIONS = (
     "routing",
     "recovery",
     "placement",
+    "autoscaling",
     "abr",
     "collaboration",
 )

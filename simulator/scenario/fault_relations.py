@@ -110,7 +110,7 @@ def _unit(
     devices: Mapping[str, DeviceSpec],
     services: Mapping[str, ServiceSpec],
 ) -> Iterator[Problem]:
-    from simulator.serving.build import replica_count  # noqa: PLC0415 (it imports the scenario's spec)
+    from simulator.serving.build import replica_devices  # noqa: PLC0415 (it imports the scenario's spec)
 
     if fault.unit is None:
         return
@@ -121,7 +121,7 @@ def _unit(
     if target == "phone":
         count, what = device.count or 1, "phones"
     else:
-        users = [it for it in services.values() if isinstance(it, LlmService) and it.gpus == fault.device]
-        count, what = sum(replica_count(it, device) for it in users), "replicas"
+        users = [it for it in services.values() if isinstance(it, LlmService) and fault.device in it.pool]
+        count, what = sum(replica_devices(it, devices).count(str(fault.device)) for it in users), "replicas"
     if fault.unit >= count:
         yield Problem((*path, "unit"), f"is {fault.unit}; {fault.device} has {count} {what}, numbered from 0")

@@ -132,8 +132,26 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield Problem((*path, "model"), unknown_name("model", model, model_names(), "hetsim list models"))
     if isinstance(engine, str) and nearest_version(engine, engine_names()) is None:
         yield Problem((*path, "engine"), unknown_name("engine", engine, engine_names()))
-    yield from _entry(data, (*path, "gpus"), service.get("gpus"), "devices")
-    yield from _of_kind(data, (*path, "gpus"), service.get("gpus"), "gpu")
+    gpus = service.get("gpus")
+    if isinstance(gpus, dict) and not gpus:
+        yield Problem((*path, "gpus"), "is empty; at least one device is needed")
+    for name, place in _gpu_names(gpus):
+        yield from _entry(data, (*path, "gpus", *place), name, "devices")
+        yield from _of_kind(data, (*path, "gpus", *place), name, "gpu")
+    yield from _entry(data, (*path, "cold_start", "weights_from"), _weights_from(service), "devices")
+    yield from _of_kind(data, (*path, "cold_start", "weights_from"), _weights_from(service), "storage")
+
+
+def _weights_from(service: Mapping[str, Any]) -> Any:
+    start = service.get("cold_start")
+    return start.get("weights_from") if isinstance(start, dict) else None
+
+
+def _gpu_names(written: Any) -> list[tuple[str, Path_]]:
+    """Return the names of a service's GPU devices, and where below its key ``gpus`` each stands."""
+    if isinstance(written, dict):
+        return [(name, (name,)) for name in written]
+    return [(written, ())] if isinstance(written, str) else []
 
 
 def _places(data: Mapping[str, Any], path: Path_, places: Any) -> Iterator[Problem]:
@@ -207,7 +225,8 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
         if service.get("kind") == "assistant" and name not in asked:
             yield Problem(("services", name), "no workload gives it questions", key=True)
     services = [service for _, service in _entries(data, "services")]
-    used = {service.get("gpus") for service in services if isinstance(service.get("gpus"), str)}
+    used = {name for service in services for name, _ in _gpu_names(service.get("gpus"))}
+    used.update(it for it in map(_weights_from, services) if isinstance(it, str))
     used.update(
         tier for service in services for key in ("kv_tiers", "phones") for tier in _texts(service.get(key))
     )

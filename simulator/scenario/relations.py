@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from devices.catalogue import load_profile, profile_names
 from devices.document import Path_
 from devices.profiles import GpuProfile
 from devices.sourced import unknown_name
+from simulator.policies.autoscaling import Autoscaling
 from simulator.policies.decoding import Decoding
 from simulator.scenario.assistant_relations import check_assistant
 from simulator.scenario.assistant_spec import AssistantService
@@ -19,6 +20,7 @@ from simulator.scenario.sizes import check_sizes
 from simulator.scenario.spec import (
     BandwidthTrace,
     BandwidthUniform,
+    ColdStart,
     DeviceSpec,
     LlmService,
 )
@@ -47,11 +49,17 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
             continue
         yield from _parallelism(("services", name), service)
         yield from _other_services(name, service, parts)
-        device = parts.devices.get(service.gpus)
-        if device is not None and _is_gpu(device):
-            yield from _gpu_count(("services", name), service, device)
-            yield from check_precision(("services", name), service, device)
-            yield from check_memory(("services", name), service, device)
+        yield from _autoscaling(("services", name), service, parts.devices)
+        if not isinstance(service.gpus, str) and service.replicas is not None:
+            yield Problem(
+                ("services", name, "replicas"), "says again what gpus says; allowed: one of the two"
+            )
+        for gpus, replicas in service.pool.items():
+            device = parts.devices.get(gpus)
+            if device is not None and _is_gpu(device):
+                yield from _gpu_count(("services", name), service, gpus, replicas, device)
+                yield from check_precision(("services", name), service, device)
+                yield from check_memory(("services", name), service, device)
     yield from _shared_gpus(parts)
     yield from _helpers_gpus(parts)
     sound: dict[str, WorkloadSpec] = {}
@@ -144,21 +152,26 @@ def _other_services(name: str, service: LlmService, parts: Parts) -> Iterator[Pr
             yield Problem(("services", name, "policies", "decoding"), message)
 
 
-def _gpu_count(path: Path_, service: LlmService, device: DeviceSpec) -> Iterator[Problem]:
+def _gpu_count(
+    path: Path_, service: LlmService, gpus: str, replicas: int | None, device: DeviceSpec
+) -> Iterator[Problem]:
     if device.count is None:
         return
-    ranks, replicas = service.replica_gpus, service.replicas
+    ranks = service.replica_gpus
     if ranks * (replicas or 1) > device.count:
         need = f"{replicas} replicas of {ranks} GPUs" if replicas is not None else f"{ranks} GPUs per replica"
+        place: Path_ = ("replicas",) if isinstance(service.gpus, str) else ("gpus", gpus)
         yield Problem(
-            (*path, "tensor_parallel" if replicas is None else "replicas"),
-            f"{need} need {ranks * (replicas or 1)}; {service.gpus} has {device.count}",
+            (*path, *(("tensor_parallel",) if replicas is None else place)),
+            f"{need} need {ranks * (replicas or 1)}; {gpus} has {device.count}",
         )
 
 
 def _helpers_gpus(parts: Parts) -> Iterator[Problem]:
     """Yield a problem for each helper whose GPU another kind of service has too."""
-    serving = {it.gpus: name for name, it in parts.services.items() if isinstance(it, LlmService)}
+    serving = {
+        gpus: name for name, it in parts.services.items() if isinstance(it, LlmService) for gpus in it.pool
+    }
     for name, service in parts.services.items():
         if isinstance(service, StreamingService):
             for helper, spec in service.helpers.items():
@@ -169,23 +182,41 @@ def _helpers_gpus(parts: Parts) -> Iterator[Problem]:
                     )
 
 
+def _autoscaling(path: Path_, service: LlmService, devices: Mapping[str, DeviceSpec]) -> Iterator[Problem]:
+    from simulator.serving.build import replica_devices  # noqa: PLC0415 (it imports the scenario's spec)
+
+    policy: Autoscaling = service.policies.autoscaling  # type: ignore[assignment]
+    if policy.minimum is None:
+        if service.cold_start != ColdStart():
+            yield Problem(
+                (*path, "cold_start"), "has no meaning with policies.autoscaling fixed: nothing starts"
+            )
+    elif all(gpus in devices for gpus in service.pool):
+        most = len(replica_devices(service, devices))
+        if policy.minimum > most:
+            yield Problem(
+                (*path, "policies", "autoscaling", "minimum"),
+                f"is {policy.minimum}; there are {most} replicas",
+            )
+
+
 def _shared_gpus(parts: Parts) -> Iterator[Problem]:
     """Services on the same GPUs must say how many each takes: otherwise each would take them all."""
     for name, device in parts.devices.items():
         users = {
             user: service
             for user, service in parts.services.items()
-            if isinstance(service, LlmService) and service.gpus == name
+            if isinstance(service, LlmService) and name in service.pool
         }
         if device.count is None or len(users) < 2:
             continue
         for user, service in users.items():
-            if service.replicas is None:
+            if service.pool[name] is None:
                 yield Problem(
                     ("services", user),
                     f"shares {name} with another service and so must say how many replicas it has",
                 )
-        need = {user: service.replica_gpus * (service.replicas or 1) for user, service in users.items()}
+        need = {user: service.replica_gpus * (service.pool[name] or 1) for user, service in users.items()}
         if max(need.values()) <= device.count < sum(need.values()):
             shares = ", ".join(f"{user} {gpus}" for user, gpus in need.items())
             yield Problem(("devices", name, "count"), f"is {device.count}; its services need more ({shares})")

@@ -22,6 +22,7 @@ from devices.quantity import (
     Seconds,
     Tagged,
 )
+from simulator.policies.autoscaling.fixed import Fixed
 from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.kv_loading.compute_only import ComputeOnly
@@ -119,6 +120,19 @@ class LlmPolicies:
     """Who of those that wait for a replica is admitted next."""
     recovery: Annotated[object, PolicyOf("recovery")] = field(default_factory=Reroute)
     """What becomes of a request whose GPU fails; without `faults` it is never asked."""
+    autoscaling: Annotated[object, PolicyOf("autoscaling")] = field(default_factory=Fixed)
+    """How many replicas are switched on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """What a replica that is switched on does before it takes requests."""
+
+    startup: Seconds = 0.0
+    """Time until it begins to load weights: machine, process, libraries."""
+    weights_from: str | None = None
+    """Storage device that the weights are read from, over its channel and link like all other reads; None: they take no
+    time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +143,8 @@ class LlmService:
     """Kind of service."""
     model: str
     """Name in the model catalogue (`hetsim list models`)."""
-    gpus: str
-    """Name of the GPU device that serves it."""
+    gpus: str | Mapping[str, Pieces]
+    """Name of the GPU device that serves it; or a pool of unlike ones: how many replicas by the name of each."""
     tensor_parallel: Count = 1
     """GPUs that share every layer of a replica, each holding a slice of it."""
     pipeline_parallel: Count = 1
@@ -141,7 +155,7 @@ class LlmService:
     """With `expert_parallel`: tokens on the busiest group over the mean of all groups, from 1 on. Assumed: what it is
     in truth hangs on the model and on what is asked."""
     replicas: Pieces | None = None
-    """Independent copies; None: as many as the GPUs allow (one where their count is open too)."""
+    """Independent copies; None: as many as the GPUs allow (one where their count is open too), or as `gpus` says."""
     engine: str = "vllm-0.12"
     """Serving engine and version whose overheads apply (`hetsim list engines`)."""
     precision: Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"] | None = None
@@ -172,8 +186,15 @@ class LlmService:
     """Context that each of those outside tokens attends to."""
     reader: ReaderSpec = field(default_factory=ReaderSpec)
     """Whom the answers are streamed to: what their QoE is held against."""
+    cold_start: ColdStart = field(default_factory=ColdStart)
+    """What it takes to switch a replica on, with `policies.autoscaling`."""
     policies: LlmPolicies = field(default_factory=LlmPolicies)
     """The exchangeable decisions."""
+
+    @property
+    def pool(self) -> Mapping[str, int | None]:
+        """Replicas by the GPU device that serves them; None: as many as its GPUs allow."""
+        return {self.gpus: self.replicas} if isinstance(self.gpus, str) else self.gpus
 
     @property
     def replica_gpus(self) -> int:

@@ -42,6 +42,7 @@ class AdmissionQueue:
         "max_sequences",
         "memory_full",
         "waiting",
+        "waiting_tokens",
     )
 
     def __init__(
@@ -61,6 +62,8 @@ class AdmissionQueue:
         self.max_sequences = max_sequences
         self.waiting: deque[Sequence] = deque()
         """The next one first."""
+        self.waiting_tokens = 0
+        """Tokens that they have to prefill, what may be resident or stored included."""
         self.memory_full = False
         """The next one found no memory, and nothing was freed since."""
         self._refused: Sequence | None = None  # the next one, which had nothing to load and found no budget
@@ -90,6 +93,7 @@ class AdmissionQueue:
                     break
                 place -= 1
         waiting.insert(place, sequence)
+        self.waiting_tokens += sequence.prefill_to
 
     def _key(self, sequence: Sequence) -> float:
         key = self._queueing.key(sequence.request)
@@ -127,6 +131,7 @@ class AdmissionQueue:
             if outcome is not Admission.ADMITTED:
                 return
             waiting.popleft()
+            self.waiting_tokens -= sequence.prefill_to
             admitted[sequence] = None
             if sequence.admitted_s < 0.0:  # else it was preempted
                 sequence.admitted_s = self._env._now
@@ -158,11 +163,13 @@ class AdmissionQueue:
         while place < len(self.waiting) and self.waiting[place].queue_key < victim.queue_key:
             place += 1
         self.waiting.insert(place, victim)
+        self.waiting_tokens += victim.prefill_to
         self.memory_full = False
 
     def clear(self) -> None:
         """Lose all of them."""
         self.waiting.clear()
+        self.waiting_tokens = 0
         self.memory_full = False
         self._refused = None
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from devices.catalogue import engine_fit, load_profile
 from devices.errors import Fault, InputError
-from devices.profiles import GpuProfile
+from devices.profiles import NUMBER_FORMATS, GpuProfile
 from simulator.core import Environment, Streams, Table
+from simulator.policies.autoscaling import Autoscaling
 from simulator.policies.batching import Batching
-from simulator.policies.kv_loading import KvLoading
-from simulator.policies.recovery import Recovery
-from simulator.policies.routing import Routing
 from simulator.scenario.spec import DeviceSpec, LlmService
+from simulator.serving.autoscaler import Autoscaler
 from simulator.serving.engines import load_engine
+from simulator.serving.forecast import Saturation
 from simulator.serving.kv_cache import BlockPool
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import NAMESPACE, KvTiers
@@ -83,51 +84,86 @@ def stored_token_bytes(service: LlmService, model: ModelSpec) -> float:
     return model.kv_bytes_per_token * (service.kv_bits or model.kv_bits) / model.kv_bits
 
 
-def replica_count(service: LlmService, device: DeviceSpec) -> int:
-    """Return the number of replicas: as asked for, else as many as the GPUs allow, else one."""
-    if service.replicas is not None:
-        return service.replicas
-    return 1 if device.count is None else device.count // service.replica_gpus
+def replica_devices(service: LlmService, devices: Mapping[str, DeviceSpec]) -> list[str]:
+    """Return the GPU device of each replica: as many as asked for, else as many as the GPUs allow, else one."""
+    placed: list[str] = []
+    for name, replicas in service.pool.items():
+        count = devices[name].count
+        placed += [name] * (replicas or (1 if count is None else count // service.replica_gpus))
+    return placed
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What replicas on the same device have in common."""
+
+    cost: StepCost
+    kv_blocks: int
+    full: Saturation
+
+
+def _kind(service: LlmService, device: DeviceSpec, cost: StepCost) -> _Kind:
+    blocks = kv_capacity_blocks(service, device, cost.model, cost.gpu)
+    full = Saturation(cost, own_budget(service), _max_sequences(service, cost), blocks * service.block_tokens)
+    return _Kind(cost, blocks, full)
+
+
+def _max_sequences(service: LlmService, cost: StepCost) -> int:
+    """Return how many sequences a replica admits at most."""
+    batching: Batching = service.policies.batching  # type: ignore[assignment]
+    sequences = batching.max_sequences or int(cost.engine.default_max_sequences)
+    return min(sequences, own_budget(service))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a service is built into."""
+
+    env: Environment
+    """The simulation's environment."""
+    devices: Mapping[str, DeviceSpec]
+    """The scenario's devices by name."""
+    storage: Mapping[str, StorageDevice]
+    """Its storage devices by name."""
+    streams: Streams
+    """Its random streams."""
+    record_intervals: bool
+    """Keep a row per run of engine steps."""
+    step_by_step: bool
+    """Advance one engine step at a time."""
+    faults: bool
+    """Whether anything may fail."""
 
 
 def build_service(
-    env: Environment,
+    around: Surroundings,
     name: str,
     index: int,
     service: LlmService,
-    device: DeviceSpec,
-    storage: Mapping[str, StorageDevice],
+    costs: Mapping[str, StepCost],
     prefix_block_tokens: int,
-    streams: Streams,
-    record_intervals: bool,
-    step_by_step: bool,
-    cost: StepCost,
     first_port: int,
     graphs: bool,
-    faults: bool,
 ) -> ServiceRuntime:
     """Build replicas, KV caches and router of one service.
 
     Parameters
     ----------
-    index
-        Number of the service, by which its prefix blocks are told from those of others.
-    storage
-        The scenario's storage devices by name.
+    around
+        What it is built into.
+    name, index
+        Name of the service, and its number, by which its prefix blocks are told from those of others.
+    service
+        What the scenario says.
+    costs
+        Step cost by GPU device of the service.
     prefix_block_tokens
         Tokens per hash id of its workloads; 0 where they carry none.
     first_port
         Number of its first replica among those of all services: each has its own path to storage.
     graphs
         Whether its requests have dependency graphs.
-    faults
-        Whether the scenario has faults.
     """
-    policies = service.policies
-    batching: Batching = policies.batching  # type: ignore[assignment]
-    kv_loading: KvLoading = policies.kv_loading  # type: ignore[assignment]
-    routing: Routing = policies.routing  # type: ignore[assignment]
-    recovery: Recovery = policies.recovery  # type: ignore[assignment]
     if prefix_block_tokens % service.block_tokens:
         raise InputError(
             Fault(
@@ -136,73 +172,105 @@ def build_service(
                 f"services.{name}.block_tokens",
             )
         )
-    model = cost.model
-    budget = own_budget(service)
-    engine = cost.engine
-    sequences = batching.max_sequences or int(engine.default_max_sequences)
-    token_bytes = stored_token_bytes(service, model)
+    policies = service.policies
+    kinds = {gpus: _kind(service, around.devices[gpus], cost) for gpus, cost in costs.items()}
+    cost = next(iter(costs.values()))
+    token_bytes = stored_token_bytes(service, cost.model)
     tiers = KvTiers(
-        [storage[tier] for tier in service.kv_tiers],
+        [around.storage[tier] for tier in service.kv_tiers],
         index * NAMESPACE,
         prefix_block_tokens,
         token_bytes,
         service.io_chunk_tokens * token_bytes,
     )
     runtime = ServiceRuntime(
-        env,
+        around.env,
         name,
-        routing,
+        policies.routing,  # type: ignore[arg-type]
         tiers,
         policies.decoding,  # type: ignore[arg-type]
         policies.node_order,  # type: ignore[arg-type]
         Instructions(prefix_block_tokens, service.prefix_cache),
-        engine.request_overhead_s,
-        recovery,
+        cost.engine.request_overhead_s,
+        policies.recovery,  # type: ignore[arg-type]
         graphs,
-        faults,
+        around.faults,
     )
-    if record_intervals:
+    if around.record_intervals:
         runtime.intervals, runtime.pointers = Table(INTERVALS), Table(POINTERS)
-    for number in range(replica_count(service, device)):
+    for number, gpus in enumerate(replica_devices(service, around.devices)):
         port = first_port + number
-        pool = BlockPool(
-            kv_capacity_blocks(service, device, model, cost.gpu),
-            prefix_block_tokens // service.block_tokens,
-            service.prefix_cache,
-            on_evict=lambda ids, port=port: tiers.write(ids, port),  # type: ignore[misc]
-        )
-        kv = KvManager(
-            pool,
-            tiers,
-            kv_loading,
-            cost,
-            port,
-            service.block_tokens,
-            prefix_block_tokens,
-            budget,
-            service.io_chunk_tokens,
-            service.kv_write == "write_through",
-        )
         runtime.pool.add(
-            Replica(
-                env,
-                number,
-                cost,
-                kv,
-                batching,
-                kv_loading,
-                policies.queueing,  # type: ignore[arg-type]
-                budget,
-                min(sequences, budget),
-                service.dequantisation_s_per_token,
-                streams.stream(f"{name}/batching/{number}"),
-                runtime.finish,
-                runtime.progress,
-                runtime.intervals,
-                None
-                if runtime.pointers is None
-                else Pointers(runtime.pointers, number, runtime.tier_names, runtime.workload_of),
-                step_by_step,
-            )
+            _replica(around, runtime, service, number, gpus, kinds[gpus], port, prefix_block_tokens)
+        )
+    autoscaling: Autoscaling = policies.autoscaling  # type: ignore[assignment]
+    if autoscaling.minimum is not None:
+        start = service.cold_start
+        runtime.autoscaler = Autoscaler(
+            around.env,
+            runtime.pool,
+            autoscaling,
+            start.startup,
+            cost.model.weight_bytes(NUMBER_FORMATS[cost.number_format]),
+            None if start.weights_from is None else around.storage[start.weights_from],
+            first_port,
+            lambda: runtime.outstanding_requests,
+            runtime.rescues.recover,
         )
     return runtime
+
+
+def _replica(
+    around: Surroundings,
+    runtime: ServiceRuntime,
+    service: LlmService,
+    number: int,
+    gpus: str,
+    kind: _Kind,
+    port: int,
+    prefix_block_tokens: int,
+) -> Replica:
+    """Build replica `number` of a service, on the device `gpus`."""
+    policies, tiers, cost = service.policies, runtime.tiers, kind.cost
+    budget = own_budget(service)
+    pool = BlockPool(
+        kind.kv_blocks,
+        prefix_block_tokens // service.block_tokens,
+        service.prefix_cache,
+        on_evict=lambda ids: tiers.write(ids, port),
+    )
+    kv = KvManager(
+        pool,
+        tiers,
+        policies.kv_loading,  # type: ignore[arg-type]
+        cost,
+        port,
+        service.block_tokens,
+        prefix_block_tokens,
+        budget,
+        service.io_chunk_tokens,
+        service.kv_write == "write_through",
+    )
+    pointers = None
+    if runtime.pointers is not None:
+        pointers = Pointers(runtime.pointers, number, runtime.tier_names, runtime.workload_of)
+    return Replica(
+        around.env,
+        number,
+        gpus,
+        cost,
+        kv,
+        policies.batching,  # type: ignore[arg-type]
+        policies.kv_loading,  # type: ignore[arg-type]
+        policies.queueing,  # type: ignore[arg-type]
+        budget,
+        _max_sequences(service, cost),
+        service.dequantisation_s_per_token,
+        around.streams.stream(f"{runtime.name}/batching/{number}"),
+        kind.full,
+        runtime.finish,
+        runtime.progress,
+        runtime.intervals,
+        pointers,
+        around.step_by_step,
+    )

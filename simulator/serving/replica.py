@@ -23,6 +23,7 @@ from simulator.policies.queueing import Queueing
 from simulator.serving.account import RunAccount
 from simulator.serving.admission import AdmissionQueue
 from simulator.serving.batch import Batch
+from simulator.serving.forecast import ReplicaForecast, Saturation
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.loader import Loader
 from simulator.serving.pointers import Pointers
@@ -41,6 +42,8 @@ class Replica:
         The simulation's environment.
     index
         Number of this replica within its service.
+    gpus
+        Name of the device that it runs on.
     cost
         Step cost.
     kv
@@ -55,6 +58,8 @@ class Replica:
         GPU time to expand one loaded token's KV.
     rng
         Stream of step budgets, for policies whose budget varies.
+    full
+        What it does when it is full, for forecasts.
     on_finish
         Told each sequence that has ended.
     on_progress
@@ -71,6 +76,7 @@ class Replica:
         self,
         env: Environment,
         index: int,
+        gpus: str,
         cost: StepCost,
         kv: KvManager,
         batching: Batching,
@@ -80,6 +86,7 @@ class Replica:
         max_sequences: int,
         dequantisation_s_per_token: float,
         rng: np.random.Generator,
+        full: Saturation,
         on_finish: Callable[[Sequence], None],
         on_progress: Callable[[GenerationSequence, int], None],
         intervals: Table | None,
@@ -88,6 +95,7 @@ class Replica:
     ) -> None:
         self.env = env
         self.index = index
+        self.gpus = gpus
         self.cost = cost
         self.kv = kv
         self.on_finish = on_finish
@@ -95,6 +103,12 @@ class Replica:
         self.pointers = pointers
         self.outstanding_tokens = 0
         """Prompt and answer tokens of all unfinished requests sent here."""
+        self.sent = 0
+        """Requests sent here since there has been another choice of replicas; the pool keeps this up to date."""
+        self.forecast = ReplicaForecast(self, full)
+        """What it is expected to do with a request."""
+        self.off_s = 0.0
+        """Time for which it has been switched off; the autoscaler keeps this up to date."""
         self.down_s = 0.0
         """Time for which it has been out of order; whoever lets it fail keeps this up to date."""
         self._loader = Loader(
@@ -126,6 +140,27 @@ class Replica:
     def resident_prefix_tokens(self, hash_ids: Ids[int]) -> int:
         """Tokens of this prompt's front whose KV is in GPU memory."""
         return self.kv.pool.resident(hash_ids) * self.kv.prefix_block_tokens
+
+    def busy_until_now_s(self) -> float:
+        """Time spent in engine steps, those under way included, in s."""
+        run = self._loop.run
+        return self.account.busy_s + (self.env._now - run.start_s if run.steps else 0.0)
+
+    def ended_steps(self) -> int:
+        """Steps of the run under way that have ended."""
+        run = self._loop.run
+        return run.ended_steps(self.env._now - run.start_s) if run.steps else 0
+
+    def context_tokens(self) -> int:
+        """Tokens that all decodes together attend to in their next step."""
+        decodes = self.batch.decodes
+        return decodes.context_tokens + self.ended_steps() * len(decodes.heap)
+
+    def unfilled_tokens(self) -> int:
+        """Tokens that have yet to be prefilled, of who is admitted and of who waits."""
+        tokens = self.queue.waiting_tokens
+        tokens += sum(it.prefill_to - it.position for it in self.batch.prefilling)
+        return tokens - self.ended_steps() * sum(take for _, take in self._loop.run.chunks)
 
     def submit(self, sequence: Sequence) -> None:
         """Take a new request, which `KvManager.fits_alone`."""

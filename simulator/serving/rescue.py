@@ -80,7 +80,7 @@ class Rescues:
             Tokens of KV that requests under way have lost.
         """
         lost, held_tokens = replica.fail()
-        self._pool.take_down(replica, returns)
+        self._pool.fail(replica, returns)
         for sequence in lost:
             asked, request = self, sequence
             if isinstance(sequence, GenerationSequence):
@@ -140,13 +140,15 @@ class Rescues:
     def resume(self, sequence: Sequence, index: int = ANYWHERE) -> None:
         """Send a sequence to replica `index` as soon as that is up; where it never will be, its request has failed.
 
-        A generation goes where its answer wants it.
+        A generation goes where its answer wants it. Nobody waits for a replica that is switched off.
         """
         pool = self._pool
         if isinstance(sequence, GenerationSequence):
             if sequence.answer.failed:
                 return
             index = sequence.answer.wanted(sequence)
+        if pool.is_closed(index):
+            index = ANYWHERE
         if pool.is_gone(index):
             self._give_up(sequence)
         elif not pool.is_up(index):

@@ -10,6 +10,7 @@ from simulator.policies.node_order import NodeOrder
 from simulator.policies.recovery import Recovery
 from simulator.policies.routing import Routing
 from simulator.serving.answer import GENERATIONS, Answer
+from simulator.serving.autoscaler import Autoscaler
 from simulator.serving.feed import Asker
 from simulator.serving.kv_tiers import KvTiers
 from simulator.serving.prefix_ids import Instructions
@@ -129,6 +130,8 @@ class ServiceRuntime:
         """One row per request, in order of completion."""
         self.generations = Table(GENERATIONS) if graphs else None
         """One row per generation of an answer that has several, in order of completion; None: no answer has."""
+        self.autoscaler: Autoscaler | None = None
+        """Switches replicas on and off; None: all are on, always."""
         self.arrived = 0
         self.oversized = 0
         """Requests that are longer than the whole KV cache of a replica."""
@@ -148,17 +151,20 @@ class ServiceRuntime:
                 check_generations(self.decoding, question, generations)
                 self._submit_answer(Answer(self, sequence, feed, graph, generations))
                 return
-        choice = self.pool.route(sequence)
-        replica = self.replicas[choice]  # where none is up the last one: all are of one size
-        it = _Open(feed, choice, graph)
+        it = _Open(feed, ANYWHERE, graph)
         self._open[sequence] = it
-        if not replica.kv.fits_alone(sequence):
+        if not self.pool.fits(sequence):
             self.oversized += 1
             self.close_request(sequence, FAILED)
-        elif choice == ANYWHERE:
+            return
+        choice = self.pool.route(sequence)
+        if choice == ANYWHERE:
             self.rescues.resume(sequence)
         else:
-            replica.submit(sequence)
+            it.replica = choice
+            self.replicas[choice].submit(sequence)
+        if self.autoscaler is not None:
+            self.autoscaler.wake()
 
     def _send(self, sequence: Sequence, choice: int) -> None:
         if isinstance(sequence, GenerationSequence):
@@ -207,10 +213,17 @@ class ServiceRuntime:
             self._record(request, it, status)
             it.feed.finished(request, status)
 
+    @property
+    def outstanding_requests(self) -> int:
+        """Requests that have arrived and are not answered."""
+        return len(self._open)
+
     def stop(self) -> None:
         """Book the steps that have ended when the run stops; of all services before any of them is closed."""
         for replica in self.replicas:
             replica.stop()
+        if self.autoscaler is not None:
+            self.autoscaler.stop()
 
     def close(self) -> int:
         """Record what is still under way when the run stops; return how many requests that are."""

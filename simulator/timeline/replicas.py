@@ -11,7 +11,7 @@ import pandas as pd
 from devices.catalogue import load_profile
 from devices.profiles import GpuProfile
 from simulator.experiments.run_store import StoredRun
-from simulator.serving.build import replica_count
+from simulator.serving.build import replica_devices
 from simulator.serving.memory import kv_capacity_blocks
 from simulator.timeline.curves import Points, counted
 from simulator.timeline.stays import Asked, Key, Stay, name_of, read_stays
@@ -27,18 +27,18 @@ def add_replicas(trace: Trace, run: StoredRun) -> None:
     slices = {stay.key: _stay(stay) for stay in stays}
     _draw_waits(trace, run, stays, slices)
     for service, spec in run.scenario.llm_services.items():
-        device = run.scenario.devices[spec.gpus]
-        profile = load_profile(device.profile)
-        assert isinstance(profile, GpuProfile)
-        capacity = kv_capacity_blocks(spec, device)
         steps = run.devices[run.devices["service"] == service].sort_values("start_s", kind="stable")
         pointers = run.pointers[run.pointers["service"] == service]
         gpus = f"{spec.replica_gpus} GPU{'s' if spec.replica_gpus > 1 else ''}"
-        for replica in range(replica_count(spec, device)):
+        for replica, name in enumerate(replica_devices(spec, run.scenario.devices)):
+            device = run.scenario.devices[name]
+            profile = load_profile(device.profile)
+            assert isinstance(profile, GpuProfile)
+            capacity = kv_capacity_blocks(spec, device)
             place = (service, replica)
             here = [stay for stay in stays if stay.place == place]
             rows = steps[steps["replica"] == replica]
-            pid = trace.process(f"{spec.gpus}: {service}, replica {replica} ({gpus})")
+            pid = trace.process(f"{name}: {service}, replica {replica} ({gpus})")
             trace.lanes(pid, "engine steps", _batches(rows))
             _add_pointers(trace, pid, pointers[pointers["replica"] == replica])
             parts = any(stay.key[2] >= 0 for stay in here)

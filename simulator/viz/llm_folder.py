@@ -17,6 +17,7 @@ from simulator.experiments.statistics import over_replications
 from simulator.metrics.answers import LATENCIES
 from simulator.metrics.summary import COMPLETED
 from simulator.scenario.spec import Scenario
+from simulator.serving.build import replica_devices
 from simulator.serving.memory import kv_capacity_blocks
 from simulator.viz.bands import estimates
 from simulator.viz.latency import STATISTICS, latency_bars, latency_cdf
@@ -88,7 +89,7 @@ def _by_bandwidth(study: Study) -> pd.DataFrame:
     rows = []
     for run, speed in zip(runs, speeds, strict=True):
         service = run.scenario.llm_services[study.service]
-        gpu = run.scenario.devices[service.gpus].profile
+        gpu = " + ".join(run.scenario.devices[name].profile for name in service.pool)
         rows.append(
             {
                 "policy": policy_label(run.scenario, study.service),
@@ -146,7 +147,10 @@ def _queue_and_kv(study: Study) -> Figure:
     return queue_and_kv(
         intervals,
         run.requests[run.requests["service"] == study.service],
-        kv_capacity_blocks(service, run.scenario.devices[service.gpus]),
+        [
+            kv_capacity_blocks(service, run.scenario.devices[name])
+            for name in replica_devices(service, run.scenario.devices)
+        ],
     )
 
 

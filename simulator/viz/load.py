@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,9 @@ class _Steps:
 
 @styled
 def queue_and_kv(
-    intervals: pd.DataFrame, requests: pd.DataFrame | None = None, capacity_blocks: int | None = None
+    intervals: pd.DataFrame,
+    requests: pd.DataFrame | None = None,
+    capacity_blocks: Sequence[int] | None = None,
 ) -> Figure:
     """Draw requests in the queue and admitted, KV in use, tokens per engine step and GPU occupancy over time.
 
@@ -53,7 +56,7 @@ def queue_and_kv(
         admitted requests are counted exactly (one that was preempted waits until its last admission);
         without, the counts of `intervals` are held while the engine is idle.
     capacity_blocks
-        KV blocks that a replica has; with it, blocks in use are drawn as a share of them.
+        KV blocks that each replica has; with it, blocks in use are drawn as a share of them.
     """
     end_s = float(intervals["end_s"].max())
     start_s = float(intervals["start_s"].min())
@@ -71,7 +74,10 @@ def queue_and_kv(
         for name, steps in _replica(rows, own, start_s, end_s).items():
             curves.setdefault(name, []).append(steps.means(edges))
     if capacity_blocks:
-        curves["kv"] = [blocks * (100.0 / capacity_blocks) for blocks in curves["kv"]]
+        curves["kv"] = [
+            blocks * (100.0 / capacity_blocks[replica])
+            for replica, blocks in zip(replicas, curves["kv"], strict=True)
+        ]
     layout = {
         "waiting": "Waiting\n(requests)",
         "admitted": "Admitted\n(requests)",

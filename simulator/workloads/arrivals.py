@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.workloads.sources import LATEST_S, SourceFile, nearest, shorten
-from simulator.workloads.spec import Fixed, Gamma, OnOff, Poisson, ReplayedRate
+from simulator.workloads.spec import Cyclic, Fixed, Gamma, OnOff, Poisson, ReplayedRate
 from simulator.workloads.window import Window
 
 Floats = NDArray[np.float64]
@@ -85,6 +85,14 @@ class RepeatedRate:
         return np.maximum.accumulate(times_s)  # rounding at a period's end must not turn two arrivals round
 
 
+def cyclic_rate(spec: Cyclic, rate_per_s: float) -> RepeatedRate:
+    """Return the rate that repeats the shape of `spec` with a mean of `rate_per_s`."""
+    shape = np.array(spec.shape)
+    part_s = spec.period / len(shape)
+    starts_s: Floats = part_s * np.arange(len(shape), dtype=np.float64)
+    return RepeatedRate(starts_s, np.full(len(shape), part_s), shape * (rate_per_s / shape.mean()))
+
+
 def _walk(expected: Floats, start_s: Floats, length_s: Floats, rate_per_s: Floats) -> Floats:
     """Invert the expected arrivals of pieces of constant rate; none of the pieces without arrivals is met."""
     some = rate_per_s * length_s > 0
@@ -95,7 +103,7 @@ def _walk(expected: Floats, start_s: Floats, length_s: Floats, rate_per_s: Float
 
 
 def open_arrivals(
-    process: Poisson | Gamma | OnOff | ReplayedRate | Fixed,
+    process: Poisson | Gamma | OnOff | ReplayedRate | Cyclic | Fixed,
     clock: Clock,
     window: Window,
     random: np.random.Generator,
@@ -114,7 +122,7 @@ def open_arrivals(
 
 
 def _gaps(
-    process: Poisson | Gamma | OnOff | ReplayedRate | Fixed, random: np.random.Generator
+    process: Poisson | Gamma | OnOff | ReplayedRate | Cyclic | Fixed, random: np.random.Generator
 ) -> Callable[[int, bool], Floats]:
     """Return a source of gaps with mean 1: (how many, whether they are the first) -> gaps."""
     match process:

@@ -25,6 +25,7 @@ from simulator.workloads.spec import (
     AzureTrace,
     Closed,
     CsvTrace,
+    Cyclic,
     Gamma,
     GraphTrace,
     MooncakeTrace,
@@ -202,6 +203,8 @@ def _generator_faults(spec: Synthetic | Questions) -> list[tuple[str, str]]:
     if isinstance(process, Gamma) and not 1 / MOST_VARIATION <= process.cv <= MOST_VARIATION:
         allowed = f"{1 / MOST_VARIATION:g} to {MOST_VARIATION:g}"
         wrong.append(("arrivals.cv", f"is {process.cv}; allowed: finite numbers from {allowed}"))
+    if isinstance(process, Cyclic) and not any(process.shape):
+        wrong.append(("arrivals.shape", "has no rate above 0"))
     if isinstance(process, OnOff) and not process.on > 0:
         wrong.append(("arrivals.on", f"is {process.on} s; allowed: above 0 s"))
     return wrong

@@ -12,12 +12,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.workloads.arrivals import Clock, ConstantRate, OnOffRate, open_arrivals, read_rate
+from simulator.workloads.arrivals import Clock, ConstantRate, OnOffRate, cyclic_rate, open_arrivals, read_rate
 from simulator.workloads.lengths import draw_lengths
 from simulator.workloads.requests import MOST_REQUESTS, Requests
 from simulator.workloads.sessions import converse, first_turns
 from simulator.workloads.sources import SourceFile
-from simulator.workloads.spec import AtOnce, Closed, OnOff, Questions, ReplayedRate, Sessions, Synthetic
+from simulator.workloads.spec import (
+    AtOnce,
+    Closed,
+    Cyclic,
+    OnOff,
+    Questions,
+    ReplayedRate,
+    Sessions,
+    Synthetic,
+)
 from simulator.workloads.window import Window
 
 Stream = Callable[[str], np.random.Generator]
@@ -84,7 +93,9 @@ def draw_arrivals(
                 raise source.fail(f"its rate makes {drawn:,.0f} requests; allowed: at most {MOST_REQUESTS:,}")
         else:
             assert spec.rate is not None, "checked by faults()"
-            if isinstance(process, OnOff):
+            if isinstance(process, Cyclic):
+                clock = cyclic_rate(process, spec.rate)
+            elif isinstance(process, OnOff):
                 clock = OnOffRate(process, spec.rate, stream("periods"))
             else:
                 clock = ConstantRate(spec.rate)

@@ -13,7 +13,9 @@ from typing import Annotated, Literal
 from devices.quantity import (
     BytesPerSecond,
     Count,
+    NonNegative,
     NonNegativeCount,
+    Period,
     PerSecond,
     Quantity,
     Ratio,
@@ -74,6 +76,21 @@ class ReplayedRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Cyclic:
+    """Poisson arrivals whose rate follows a shape and repeats: a day, a flash crowd.
+
+    The workload's `rate` is the mean over the whole period.
+    """
+
+    shape: tuple[NonNegative, ...]
+    """Relative rates of equal parts of the period, not all 0."""
+    period: Period
+    """Length of the whole shape."""
+    process: Literal["cyclic"] = "cyclic"
+    """Arrival process."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fixed:
     """One request every 1/rate seconds, the first one at time 0."""
 
@@ -100,7 +117,8 @@ class Closed:
 
 
 Arrivals = Annotated[
-    Poisson | Gamma | OnOff | ReplayedRate | Fixed | AtOnce | Closed, Tagged("process", shorthand=True)
+    Poisson | Gamma | OnOff | ReplayedRate | Cyclic | Fixed | AtOnce | Closed,
+    Tagged("process", shorthand=True),
 ]
 
 

@@ -29,7 +29,17 @@ CONTEXTS: dict[str, list[tuple[str, list[str], str]]] = {
         ),
     ],
     "queueing": [("cluster/slo_classes.yaml", [], "services.chat.policies.queueing")],
-    "routing": [("cake/agents.yaml", ["devices.gpu.count=3"], "services.chat.policies.routing")],
+    "routing": [
+        ("cake/agents.yaml", ["devices.gpu.count=3"], "services.chat.policies.routing"),
+        ("cluster/mixed_pool.yaml", ["workloads.chat.rate=20/s"], "services.chat.policies.routing"),
+    ],
+    "autoscaling": [
+        ("cluster/autoscaling.yaml", more, "services.chat.policies.autoscaling")
+        for more in (
+            [],
+            ["workloads.chat.arrivals.shape=[1, 9, 0, 0]", "workloads.chat.arrivals.period=40 min"],
+        )
+    ],
     "recovery": [
         (
             "faults/gpu_failure.yaml",

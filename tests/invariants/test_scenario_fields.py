@@ -35,6 +35,7 @@ INERT = {
 BOUND = {
     "services.*.phones": "names devices",
     "services.*.kv_tiers": "names devices",
+    "services.*.cold_start.weights_from": "names a device",
     "services.*.helpers.*.download": "names a link",
     "services.*.model": "expert_parallel asks for a mixture of experts",
     "services.*.tensor_parallel": "expert_parallel divides it",
@@ -67,6 +68,11 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "links.*.profile": ("cake/mooncake.yaml", LINK, "links.net.profile=ethernet-25g"),
     "links.*.bandwidth": ("cake/mooncake.yaml", LINK, "links.net.bandwidth=1 Gbit/s"),
     "links.*.latency": ("cake/mooncake.yaml", LINK, "links.net.latency=1 s"),
+    "services.*.cold_start.weights_from": (
+        "cluster/autoscaling.yaml",
+        ["services.chat.kv_tiers=[store]"],
+        "services.chat.cold_start.weights_from=null",
+    ),
     "services.*.background_context_tokens": (
         "cake/single.yaml",
         ["services.chat.background_share=0.5"],

@@ -49,7 +49,13 @@ def policy(decision, answer):
         "node_order": {"ahead_of_requests": False, "key": lambda self, node: say(node)},
         "queueing": {"key": lambda self, request: say(request)},
         "placement": {"needs": (), "place": lambda self, ask, places: say(places)},
-        "routing": {"choose": lambda self, replicas, hash_ids, routed: say(replicas)},
+        "routing": {"choose": lambda self, replicas, request, routed: say(replicas)},
+        "autoscaling": {
+            "minimum": 1,
+            "period": 1.0,
+            "settle": 0.0,
+            "replicas": lambda self, view: say(view),
+        },
         "abr": {"session": lambda self, ladder, max_buffer_s: Session(say)},
         "collaboration": {
             "together": True,
@@ -161,6 +167,7 @@ ANSWERS = {
     "queueing": [NAN, None, "first", [1], 1j],
     "placement": ["cloud", "", 0, NAN, True, ["edge"], b"edge"],
     "routing": [-1, 2, 99, NAN, INF, None, "0", 0.0, True, [0]],
+    "autoscaling": [-1, 0, 99, NAN, INF, None, "1", 1.0, True, [1]],
     "abr": [
         None,
         0,

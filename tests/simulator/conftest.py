@@ -91,7 +91,7 @@ class Lab:
 
     def llm(self, kv_loading: object = "compute_only", **fields: Any) -> LlmService:
         """An LLM service: Llama-2-7B on the device ``gpu``."""
-        others = ("batching", "routing", "recovery", "decoding", "node_order", "queueing")
+        others = ("batching", "routing", "recovery", "autoscaling", "decoding", "node_order", "queueing")
         chosen = {name: fields.pop(name) for name in others if name in fields}
         return LlmService(
             **{

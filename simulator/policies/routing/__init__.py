@@ -1,5 +1,5 @@
 """Which replica serves a request."""
 
-from simulator.policies.routing.protocol import ReplicaView, Routing
+from simulator.policies.routing.protocol import Forecast, ReplicaView, RequestView, Routing
 
-__all__ = ["ReplicaView", "Routing"]
+__all__ = ["Forecast", "ReplicaView", "RequestView", "Routing"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.policies.registry import register
-from simulator.policies.routing.protocol import ReplicaView
+from simulator.policies.routing.protocol import ReplicaView, RequestView
 
 
 @register("routing", "prefix_aware")
@@ -17,13 +17,13 @@ class PrefixAware:
     prefix_weight: float = 1.0
     """Outstanding tokens that one resident token is worth; 0 is least_loaded."""
 
-    def choose(self, replicas: Sequence[ReplicaView], hash_ids: Sequence[int], routed: int) -> int:
+    def choose(self, replicas: Sequence[ReplicaView], request: RequestView, routed: int) -> int:
         """Return the replica with the least work left, counting the prefix that it need not compute."""
         n = len(replicas)
 
         def load(i: int) -> tuple[float, int]:
             replica = replicas[i]
-            saved = replica.resident_prefix_tokens(hash_ids) if hash_ids else 0
+            saved = replica.resident_prefix_tokens(request.hash_ids) if request.hash_ids else 0
             return replica.outstanding_tokens - self.prefix_weight * saved, (i - routed) % n
 
         return min(range(n), key=load)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.policies.registry import register
-from simulator.policies.routing.protocol import ReplicaView
+from simulator.policies.routing.protocol import ReplicaView, RequestView
 
 
 @register("routing", "round_robin")
@@ -14,6 +14,6 @@ from simulator.policies.routing.protocol import ReplicaView
 class RoundRobin:
     """Request i goes to replica i modulo the number of replicas."""
 
-    def choose(self, replicas: Sequence[ReplicaView], hash_ids: Sequence[int], routed: int) -> int:
+    def choose(self, replicas: Sequence[ReplicaView], request: RequestView, routed: int) -> int:
         """Return the next replica in turn."""
         return routed % len(replicas)

@@ -265,7 +265,7 @@ def test_requests_give_the_true_queue_while_the_engine_is_idle() -> None:
             "finish_s": [1.0, 4.0, -1.0],
         }
     )
-    figure = queue_and_kv(intervals(1), requests, capacity_blocks=600)
+    figure = queue_and_kv(intervals(1), requests, capacity_blocks=[600])
     waiting, admitted, kv = (axes.patches[0].get_data().values for axes in figure.axes[:3])
     assert waiting.sum() * 4.0 / BINS == pytest.approx(0.5)  # the refused request never waits
     assert admitted.sum() * 4.0 / BINS == pytest.approx(2.5)

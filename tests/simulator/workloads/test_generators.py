@@ -14,6 +14,7 @@ from simulator.workloads.lengths import draw_lengths
 from simulator.workloads.spec import (
     AtOnce,
     Closed,
+    Cyclic,
     Evenly,
     Fixed,
     Gamma,
@@ -231,3 +232,17 @@ def test_all_faults_of_a_workload_are_reported_together():
     wrong = faults(spec(rate=-1.0, input_tokens=Uniform(9, 3), output_tokens=LogNormal(0, -1)), "chat")
     assert len(wrong) == 4
     assert faults(spec(), "chat") == []
+
+
+def test_cyclic_arrivals_follow_their_shape_with_the_mean_rate(make):
+    cycle = Cyclic((1.0, 0.0, 3.0), 30.0)
+    arrival_s = make(spec(arrivals=cycle, rate=50.0, requests=None, duration=3000.0)).arrival_s
+    counts = np.bincount((arrival_s % 30.0 // 10.0).astype(int), minlength=3)
+    expected = 3000.0 * 50.0 / 4 * np.array([1.0, 0.0, 3.0])
+    assert counts[1] == 0
+    assert (abs(counts - expected) <= 4.5 * np.sqrt(expected)).all()
+
+
+def test_a_cycle_in_which_nothing_arrives_is_refused():
+    (fault,) = faults(spec(arrivals=Cyclic((0.0, 0.0), 30.0)), "chat")
+    assert "no rate above 0" in fault.message

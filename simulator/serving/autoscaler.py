@@ -1,0 +1,174 @@
+"""Switches replicas of a service on and off, as a policy decides.
+
+A replica that is switched on starts up, reads its weights, and takes requests from then on. One that is switched off
+takes no more requests, answers those that it has, and is off at the first decision that finds it empty.
+
+There is a decision every period while there is anything to decide on; it sleeps when nothing is under way and nothing
+would change, so that it keeps no run alive.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from simulator.core import Environment
+from simulator.policies.autoscaling import Autoscaling, PoolView
+from simulator.policies.registry import nonsense
+from simulator.serving.replica import Replica
+from simulator.serving.replica_pool import ReplicaPool
+from simulator.serving.storage import StorageDevice
+
+WEIGHT_OPERATION_BYTES = 16 * 2**20
+"""Size of a read of weights (assumed: large enough that the delay per operation does not count)."""
+
+
+class Autoscaler:
+    """Keeps as many replicas of a pool on as its policy wants.
+
+    Parameters
+    ----------
+    env
+        The simulation's environment.
+    pool
+        The service's replicas.
+    policy
+        Says how many should be on; its `minimum` is a number.
+    startup_s
+        Time until a replica that is switched on begins to load weights.
+    weights_bytes
+        Weights of one replica.
+    weights_from
+        Storage device that they are read from; None: they take no time.
+    first_port
+        Port of the first replica.
+    outstanding
+        Returns the requests that have arrived and are not answered.
+    on_up
+        Told when another replica takes requests.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        pool: ReplicaPool,
+        policy: Autoscaling,
+        startup_s: float,
+        weights_bytes: float,
+        weights_from: StorageDevice | None,
+        first_port: int,
+        outstanding: Callable[[], int],
+        on_up: Callable[[], None],
+    ) -> None:
+        self._env = env
+        self._pool = pool
+        self._policy = policy
+        self._startup_s = startup_s
+        self._weights_bytes = weights_bytes
+        self._weights_from = weights_from
+        self._first_port = first_port
+        self._outstanding = outstanding
+        self._on_up = on_up
+        self._off_since: dict[int, float] = {}  # of those that are off
+        self._starting: set[int] = set()
+        self._draining: dict[int, Replica] = {}  # the first one to be emptied first
+        self._wanted: deque[tuple[float, int]] = deque()  # when, and how many; of the settling time
+        self._busy_s = [0.0] * len(pool.replicas)  # at the last decision
+        self._decided_s = 0.0
+        self._awake = False
+        for replica in pool.replicas[policy.minimum or 0 :]:
+            pool.close(replica)
+            self._off_since[replica.index] = env.now
+
+    def wake(self) -> None:
+        """A request has arrived: decide from now on."""
+        if not self._awake:
+            self._awake = True
+            # At once where nobody can take it; else what it asks of the pool shows by the end of a period.
+            wait_s = self._policy.period if self._pool.up else 0.0
+            self._note_busy()
+            self._env.call_at(self._env.now + wait_s, self._decide)
+
+    def _decide(self) -> None:
+        """Ask the policy, and switch on and off accordingly."""
+        pool, policy, now = self._pool, self._policy, self._env.now
+        for replica in list(self._draining.values()):
+            if not replica.outstanding_tokens:
+                del self._draining[replica.index]
+                replica.fail()  # forgets its KV; it has no request
+                self._off_since[replica.index] = now
+        serving = list(pool.up)
+        outstanding = self._outstanding()
+        view = PoolView(
+            len(pool.replicas), len(serving), len(self._starting), outstanding, self._utilisation(serving)
+        )
+        wanted = policy.replicas(view)
+        if type(wanted) is not int or not (policy.minimum or 0) <= wanted <= view.most:
+            allowed = f"{policy.minimum}..{view.most}"
+            raise nonsense("autoscaling", policy, f"wants {wanted!r} replicas; allowed: {allowed}")
+        self._wanted.append((now, wanted))
+        while self._wanted[0][0] < now - policy.settle:
+            self._wanted.popleft()
+        target = max(it for _, it in self._wanted)
+        have = len(serving) + len(self._starting)
+        self._scale_up(wanted - have)
+        self._scale_down(serving, have - target)
+        self._note_busy()
+        if outstanding or self._starting or self._draining or target > wanted:
+            self._env.call_at(now + policy.period, self._decide)
+        else:
+            self._awake = False
+
+    def _scale_up(self, more: int) -> None:
+        """Take back who is being emptied first, then switch on who is off."""
+        for replica in list(self._draining.values())[: max(0, more)]:
+            del self._draining[replica.index]
+            self._pool.open(replica)
+            more -= 1
+        for index in sorted(self._off_since)[: max(0, more)]:
+            replica = self._pool.replicas[index]
+            replica.off_s += self._env.now - self._off_since.pop(index)
+            self._starting.add(index)
+            self._env.call_at(self._env.now + self._startup_s, partial(self._load, replica))
+
+    def _scale_down(self, serving: list[Replica], fewer: int) -> None:
+        """Empty those that have the least to do, of these the last ones."""
+        if fewer > 0:
+            for replica in sorted(serving, key=lambda it: (it.outstanding_tokens, -it.index))[:fewer]:
+                self._draining[replica.index] = replica
+                self._pool.close(replica)
+
+    def _load(self, replica: Replica) -> None:
+        """Read the weights of a replica that has started up."""
+        if self._weights_from is None:
+            self._started(replica)
+        else:
+            self._weights_from.read(
+                self._first_port + replica.index,
+                self._weights_bytes,
+                WEIGHT_OPERATION_BYTES,
+                partial(self._started, replica),
+            )
+
+    def _started(self, replica: Replica) -> None:
+        self._starting.discard(replica.index)
+        self._pool.open(replica)
+        self._on_up()
+
+    def stop(self) -> None:
+        """Book the time for which replicas are off when the simulation stops."""
+        for index, since_s in self._off_since.items():
+            self._pool.replicas[index].off_s += self._env.now - since_s
+
+    def _utilisation(self, serving: list[Replica]) -> float:
+        """Return the share of the time since the last decision for which those that serve were computing."""
+        elapsed_s = self._env.now - self._decided_s
+        if not serving or elapsed_s <= 0.0:
+            return 0.0
+        busy_s = sum(it.busy_until_now_s() - self._busy_s[it.index] for it in serving)
+        return min(1.0, busy_s / elapsed_s / len(serving))
+
+    def _note_busy(self) -> None:
+        self._decided_s = self._env.now
+        self._busy_s = [it.busy_until_now_s() for it in self._pool.replicas]

@@ -1,0 +1,120 @@
+"""What a replica is expected to do with a request: for routers, placement and autoscaling."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from simulator.policies.routing import RequestView
+from simulator.serving.step_cost import StepCost
+from simulator.serving.work import chunk_pairs
+
+if TYPE_CHECKING:
+    from simulator.serving.replica import Replica
+
+
+class Saturation:
+    """A replica full of requests of one shape, in its steady state.
+
+    Every step decodes one token of each of its sequences; when one ends, a step prefills the next one's prompt too.
+    Memory, sequence slots or the token budget bound their number.
+
+    Parameters
+    ----------
+    cost
+        Step cost.
+    token_budget
+        Tokens per step.
+    max_sequences
+        Most sequences at a time.
+    kv_tokens
+        Tokens whose KV has room.
+    """
+
+    __slots__ = ("_cost", "_max_sequences", "_token_budget", "kv_tokens", "work_s")
+
+    def __init__(self, cost: StepCost, token_budget: int, max_sequences: int, kv_tokens: int) -> None:
+        self._cost = cost
+        self._token_budget = token_budget
+        self._max_sequences = max_sequences
+        self.kv_tokens = kv_tokens
+        self.work_s = lru_cache(maxsize=1 << 16)(self._work_s)
+        """``work_s(input_tokens, output_tokens)``: time between two completions, in s."""
+
+    def _work_s(self, input_tokens: int, output_tokens: int) -> float:
+        steps = max(1, output_tokens - 1)  # the first token comes with the prompt's last chunk
+        by_memory = self.kv_tokens / (input_tokens + output_tokens)
+        by_budget = self._token_budget / (1.0 + input_tokens / steps)
+        sequences = min(by_memory, by_budget, float(self._max_sequences))
+        if (
+            sequences < 1.0
+        ):  # a step prefills less than one decoded token's worth of prompt: one after the other
+            decode_s = self._cost.step_s(1, 1, input_tokens + 0.5 * output_tokens)
+            alone_s = self._cost.prefill_s(0, input_tokens, self._token_budget)
+            return alone_s + (output_tokens - 1) * decode_s
+        decodes = int(sequences)
+        context = decodes * (input_tokens + 0.5 * output_tokens)
+        # Prompts come one by one as others end, several at a time where more than one ends per step.
+        chunk = min(input_tokens * max(1.0, decodes / steps), float(max(1, self._token_budget - decodes)))
+        prefills = input_tokens / chunk
+        pairs = chunk_pairs(0, input_tokens) / prefills
+        mixed_s = self._cost.step_s(decodes + round(chunk), decodes, context, pairs)
+        plain_s = self._cost.step_s(decodes, decodes, context)
+        return prefills * mixed_s + max(0.0, steps / decodes - prefills) * plain_s
+
+
+class ReplicaForecast:
+    """`simulator.policies.routing.Forecast` of one replica.
+
+    Parameters
+    ----------
+    replica
+        The replica.
+    full
+        The same replica, full; shared by all that are alike.
+    """
+
+    __slots__ = ("_full", "_replica")
+
+    def __init__(self, replica: Replica, full: Saturation) -> None:
+        self._replica = replica
+        self._full = full
+
+    def work_s(self, request: RequestView) -> float:
+        """Time that the request takes of the replica when that is full of such requests, in s."""
+        return self._full.work_s(request.input_tokens, request.output_tokens) / self._replica.scheduler.speed
+
+    def ahead_s(self, request: RequestView) -> float:
+        """Work of all that was sent here and is not finished; each like `request`, in s."""
+        tokens = request.input_tokens + request.output_tokens
+        return self._replica.outstanding_tokens / tokens * self.work_s(request)
+
+    def ttft_s(self, request: RequestView) -> float:
+        """Time until its first token if it were sent here now, in s.
+
+        What waits or prefills now comes first, in steps that are full; where memory is short, so does as much work as
+        gives enough of it back.
+        """
+        replica = self._replica
+        scheduler, decodes = replica.scheduler, replica.batch.decodes
+        held = replica.resident_prefix_tokens(request.hash_ids) if request.hash_ids else 0
+        tokens = request.input_tokens - min(held, request.input_tokens - 1)
+        tokens += replica.unfilled_tokens()
+        sequences = len(decodes.heap)
+        room = max(1, scheduler.token_budget - sequences)
+        chunk = min(tokens, room)
+        pairs = chunk_pairs(0, min(request.input_tokens, chunk))
+        step_s = replica.cost.step_s(sequences + chunk, sequences, replica.context_tokens(), pairs)
+        short = replica.outstanding_tokens + request.input_tokens - self._full.kv_tokens
+        freed_s = 0.0
+        if short > 0:
+            freed_s = short / replica.outstanding_tokens * self.ahead_s(request)
+        return max(-(-tokens // room) * step_s / scheduler.speed, freed_s)
+
+    def tpot_s(self, request: RequestView) -> float:
+        """Time per further token if it were decoded beside what is decoded here now, in s."""
+        replica = self._replica
+        decodes = replica.batch.decodes
+        sequences = len(decodes.heap) + 1
+        context = replica.context_tokens() + request.input_tokens + 0.5 * request.output_tokens
+        return replica.cost.step_s(sequences, sequences, context) / replica.scheduler.speed
