@@ -72,7 +72,7 @@ class SocProfile:
     """On-chip memory that holds feature maps."""
     cross_validated_error: Ratio
     """Median relative error of the latency of networks that the fit has not seen."""
-    precisions: Mapping[str, NpuRate] = field(default_factory=dict)
+    precisions: Mapping[str, NpuRate]
     """Rates by number format: ``w8a8`` and, where the accelerator has it, ``float`` (16 bit)."""
     llm: Mapping[str, PhoneLlmRate] = field(default_factory=dict)
     """Rates of language models by name, such as ``llama-3.2-3b``; none where nobody has published any."""
@@ -152,11 +152,11 @@ class PhoneProfile:
     """Sustained SR after which the phone is hot."""
     throttled_share: Ratio
     """SR rate of the hot phone over that of the cool one."""
-    sr: Mapping[str, SrRate] = field(default_factory=dict)
+    sr: Mapping[str, SrRate]
     """SR rates by input and output height, such as ``180p-720p``."""
-    playback: Mapping[str, PlaybackPower] = field(default_factory=dict)
+    playback: Mapping[str, PlaybackPower]
     """Playback power by height, such as ``720p``."""
-    radios: Mapping[str, RadioPower] = field(default_factory=dict)
+    radios: Mapping[str, RadioPower]
     """Radio power by technology and direction, such as ``lte-down`` and ``wlan-up``."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""

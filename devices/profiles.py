@@ -23,6 +23,7 @@ from devices.quantity import (
     Multiple,
     OptionalRate,
     Pairs,
+    PerSecond,
     Ratio,
     Seconds,
     Watts,
@@ -78,6 +79,22 @@ KERNELS_ALONE = EngineFit(1.0, 1.0, 1.0)
 """An engine that was not fitted on a GPU is taken to run its kernels at the rates of the tables (assumed)."""
 
 
+VIDEO_ENGINES = ("decode", "encode")
+"""What a GPU may have engines for."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoEngine:
+    """Fixed-function decoders or encoders of video (NVDEC, NVENC), which take no time of the multiprocessors."""
+
+    engines: Count
+    """How many the GPU has; one stream is on one of them."""
+    frames_per_s: PerSecond
+    """Frames of 1920 x 1080 pixels in H.264 per second and engine."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
+    """Provenance by field name."""
+
+
 @dataclass(frozen=True, slots=True)
 class GpuProfile:
     """A datacentre or consumer GPU, or a CPU that serves in its place."""
@@ -131,10 +148,12 @@ class GpuProfile:
     """Energy per floating-point operation on top of idle power."""
     joules_per_byte: Joules
     """Energy per byte of device memory traffic on top of idle power."""
-    gemm: Mapping[str, GemmRate] = field(default_factory=dict)
+    gemm: Mapping[str, GemmRate]
     """Matrix products by number format, of `NUMBER_FORMATS`; a format that is absent has no hardware."""
-    engines: Mapping[str, EngineFit] = field(default_factory=dict)
+    engines: Mapping[str, EngineFit]
     """What engines get out of these rates, by version, such as ``vllm-0.6``."""
+    video: Mapping[str, VideoEngine] = field(default_factory=dict)
+    """Engines for video beside the multiprocessors, of `VIDEO_ENGINES`; what is absent is done by the host."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict, compare=False)
     """Provenance by field name."""
 

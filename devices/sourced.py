@@ -19,7 +19,7 @@ An entry may also have ``low`` and ``high`` (an interval around the value), ``va
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -61,7 +61,8 @@ def load_sourced(source: str | Path, cls: type[T], *, name: str = "", also: tupl
     cls
         Dataclass. Fields of text type stand at the top level of the file, quantities below ``values``, and a
         field ``Mapping[str, D]`` with `D` a dataclass of quantities is a section of its own (``{}`` where
-        empty). Its field ``evidence`` receives `Evidence` by field name.
+        empty; it may be left out where the field has a default). Its field ``evidence`` receives `Evidence` by
+        field name.
     name
         What messages call the file.
     also
@@ -97,7 +98,9 @@ class _SourcedReader:
     def read(self, cls: type[T], also: tuple[str, ...]) -> T | None:
         texts, quantities, sections = _parts(cls)
         allowed = (*texts, "sources", "values", *sections, *also)
-        data = self.mapping((), allowed=allowed, required=(*texts, "sources", "values", *sections))
+        optional = {field.name for field in fields(cls) if field.default_factory is not MISSING}
+        needed = (name for name in sections if name not in optional)
+        data = self.mapping((), allowed=allowed, required=(*texts, "sources", "values", *needed))
         if not data:
             return None
         self.read_sources()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devices.catalogue import load_profile
 from devices.phones import PhoneProfile
 from devices.profiles import GpuProfile
+from simulator.core import WorkQueue
 from simulator.scenario.spec import Scenario
 from simulator.serving.service import ServiceRuntime
 from simulator.serving.storage import StorageDevice
@@ -40,6 +41,7 @@ def totals_by_device(
     storage: Mapping[str, StorageDevice],
     streaming: Mapping[str, StreamingRuntime],
     assistants: Mapping[str, AssistantRuntime],
+    processors: Mapping[str, Sequence[WorkQueue]],
     end_s: float,
 ) -> dict[str, DeviceTotals]:
     """Add up what the devices of a scenario did until `end_s`, by name.
@@ -50,6 +52,8 @@ def totals_by_device(
         What was simulated.
     services, storage, streaming, assistants
         Its LLM services, storage devices, streaming services and assistants, by name, at their end.
+    processors
+        SR on the units of those GPU devices that help phones, by name.
     end_s
         Simulated time at the end.
     """
@@ -81,14 +85,13 @@ def totals_by_device(
                     down_gpu_s += replica.down_s * service.replica_gpus
                     off_gpu_s += replica.off_s * service.replica_gpus
                     used += service.replica_gpus
-        helping = {unit: it for run in streaming.values() for unit, it in run.sr_busy_s(name).items()}
-        sr_s = sum(helping.values())
-        busy_gpu_s += sr_s
-        busy_j += profile.tdp_w * sr_s  # convolutions keep a board at its limit (assumed)
-        gpus = device.count or used + len(helping)
+        units = processors.get(name, ())
+        gpus = device.count or max(used, len(units))
         on_gpu_s = gpus * end_s - off_gpu_s
-        # a failed one draws nothing
+        # a failed one draws nothing; steps have their idle power with them, SR has not
         idle_j = profile.idle_w * max(0.0, on_gpu_s - busy_gpu_s - down_gpu_s)
+        busy_gpu_s += sum(unit.work_s for unit in units)
+        busy_j += sum(unit.work_j for unit in units)
         totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=on_gpu_s)
     return totals
 

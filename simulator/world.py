@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from devices.catalogue import load_profile
 from devices.errors import Fault, InputError, SimulatorError
 from devices.profiles import StorageProfile
-from simulator.core import Channel, Environment, EventLog, Streams, Table
+from simulator.core import Channel, Environment, EventLog, Streams, Table, WorkQueue
 from simulator.faults.injector import Injector
 from simulator.faults.periods import Faults
 from simulator.metrics.accounting import accounting_notes
@@ -164,7 +164,13 @@ def simulate(
             if service.generations is not None
         },
         devices=totals_by_device(
-            scenario, world.services, world.storage, world.streaming, world.assistants, end_s
+            scenario,
+            world.services,
+            world.storage,
+            world.streaming,
+            world.assistants,
+            world.processors,
+            end_s,
         ),
         notes=(
             *world.notes,
@@ -192,6 +198,7 @@ class _World:
     services: dict[str, ServiceRuntime]
     streaming: dict[str, StreamingRuntime]
     assistants: dict[str, AssistantRuntime]
+    processors: dict[str, list[WorkQueue]]
     storage: dict[str, StorageDevice]
     feeds: list[Feed]
     notes: list[str]
@@ -270,8 +277,9 @@ def _build(
         name: _assistant(env, scenario, name, services, links, requests, streams)
         for name in scenario.assistants
     }
-    streaming = _streaming(env, scenario, streams, resolve, links)
-    world = _World(services, streaming, assistants, storage, [], [])
+    processors = _processors(env, scenario)
+    streaming = _streaming(env, scenario, streams, resolve, links, processors)
+    world = _World(services, streaming, assistants, processors, storage, [], [])
     for index, (name, spec) in enumerate(workloads.items()):
         stream = requests[name]
         namespace = index * WORKLOAD_NAMESPACE
@@ -292,19 +300,32 @@ def _build(
     return world
 
 
+def _processors(env: Environment, scenario: Scenario) -> dict[str, list[WorkQueue]]:
+    """Return SR on the units of each GPU device that helps phones, by name."""
+    gpus = {
+        helper.gpu for service in scenario.streaming_services.values() for helper in service.helpers.values()
+    }
+    return {
+        name: [WorkQueue(env) for _ in range(device.count or 1)]
+        for name, device in scenario.devices.items()
+        if name in gpus
+    }
+
+
 def _streaming(
     env: Environment,
     scenario: Scenario,
     streams: Streams,
     resolve: Callable[[str], Path],
     links: Mapping[str, tuple[Channel, Channel]],
+    processors: Mapping[str, list[WorkQueue]],
 ) -> dict[str, StreamingRuntime]:
     if not scenario.streaming_services:
         return {}
     from simulator.streaming.group import Shared  # noqa: PLC0415 (only where a scenario streams)
-    from simulator.streaming.service import StreamingRuntime, sr_processors  # noqa: PLC0415
+    from simulator.streaming.service import StreamingRuntime  # noqa: PLC0415
 
-    shared = Shared(links, sr_processors(env, scenario))
+    shared = Shared(links, processors)
     return {
         name: StreamingRuntime(env, scenario, name, streams, resolve, shared)
         for name in scenario.streaming_services

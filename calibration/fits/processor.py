@@ -198,6 +198,7 @@ def fit_processor(
         joules_per_flop=0.0,
         joules_per_byte=0.0,
         gemm={number_format: gemm_rate(gemm.constants, peak_flops)},
+        engines={},
     )
     steps = _fit_steps(by_bench["step"], model, profile, bootstraps)
     share, engine = _engine(steps.constants)

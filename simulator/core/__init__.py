@@ -20,6 +20,7 @@ from simulator.core.streams import Streams
 from simulator.core.tandem import Tandem
 from simulator.core.transfer import Transfer
 from simulator.core.waiting import with_timeout
+from simulator.core.work_queue import Job, WorkQueue
 
 __all__ = [
     "ARRIVAL",
@@ -36,6 +37,7 @@ __all__ = [
     "CoreError",
     "Environment",
     "EventLog",
+    "Job",
     "LogEntry",
     "Streams",
     "Table",
@@ -43,6 +45,7 @@ __all__ = [
     "TraceBandwidth",
     "Transfer",
     "UniformBandwidth",
+    "WorkQueue",
     "with_timeout",
 ]
 

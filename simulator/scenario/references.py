@@ -110,9 +110,12 @@ def _phone(data: Mapping[str, Any], path: Path_, phone: Mapping[str, Any]) -> It
         yield Problem((*path, "wwan", "like"), message)
     if isinstance(npu := phone.get("npu"), dict):
         yield from _profile((*path, "npu", "soc"), npu.get("soc"), ("soc",))
-        if isinstance(network := npu.get("network"), str) and not is_network(network):
-            message = unknown_name("SR network", network, network_names())
-            yield Problem((*path, "npu", "network"), message)
+        yield from _sr_network((*path, "npu", "network"), npu.get("network"))
+
+
+def _sr_network(path: Path_, name: object) -> Iterator[Problem]:
+    if isinstance(name, str) and not is_network(name):
+        yield Problem(path, unknown_name("SR network", name, network_names()))
 
 
 def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -> Iterator[Problem]:
@@ -124,6 +127,7 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield from _of_kind(data, (*place, "gpu"), helper.get("gpu"), "gpu")
         yield from _entry(data, (*place, "download"), helper.get("download"), "links")
         yield from _entry(data, (*place, "access"), helper.get("access"), "links")
+        yield from _sr_network((*place, "network"), helper.get("network"))
     if service.get("kind") == "assistant":
         yield from _places(data, path, service.get("places"))
         return

@@ -8,10 +8,12 @@ from itertools import pairwise
 from devices.catalogue import load_profile, profile_names
 from devices.document import Path_
 from devices.phones import PhoneProfile
+from devices.profiles import GpuProfile
 from simulator.scenario.references import Problem
 from simulator.scenario.spec import DeviceSpec
 from simulator.scenario.streaming_spec import LinkNetwork, PhoneSpec, StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
+from simulator.streaming.gpu_sr import helper_sr
 from simulator.streaming.networks import is_network
 from simulator.streaming.phone_names import phone_names
 from simulator.streaming.sr_rates import combination_heights, sr_frames_per_s
@@ -69,7 +71,7 @@ def check_streaming(
     if len(videos) > 1:
         yield Problem(path, f"plays several videos ({', '.join(videos)}); allowed: one workload per service")
     video = next(iter(videos.values()), None)
-    yield from _combinations(path, service, phones, video)
+    yield from _combinations(path, service, phones, devices, video)
     yield from _policy_heights(path, service, video)
     if video is not None and service.startup_chunks * video.segment > service.buffer and video.path is None:
         message = f"{service.startup_chunks} chunks of {video.segment:g} s are more than the buffer holds"
@@ -88,7 +90,10 @@ def _helpers(path: Path_, service: StreamingService, devices: Mapping[str, Devic
         place = (*path, "helpers", name)
         if name in names:
             yield Problem(place, "is the name of a phone too", key=True)
-        for combination in helper.sr_rates:
+        if (helper.network is None) == (helper.sr_rates is None):
+            message = "needs network (its rates are predicted) or sr_rates; give one of the two"
+            yield Problem(place, message, key=True)
+        for combination in helper.sr_rates or ():
             if combination_heights(combination) is None:
                 message = "is no combination; allowed: such as 180p-720p, the second above"
                 yield Problem((*place, "sr_rates", combination), message, key=True)
@@ -124,10 +129,16 @@ def _combinations(
     path: Path_,
     service: StreamingService,
     phones: Mapping[str, tuple[PhoneSpec, PhoneProfile]],
+    devices: Mapping[str, DeviceSpec],
     video: VideoWorkload | None,
 ) -> Iterator[Problem]:
     known = {name for spec, profile in phones.values() for name in sr_frames_per_s(spec, profile, service)}
-    known.update(name for helper in service.helpers.values() for name in helper.sr_rates)
+    for helper in service.helpers.values():
+        gpu = devices[helper.gpu].profile if helper.gpu in devices else ""
+        if gpu in profile_names("gpu"):
+            profile = load_profile(gpu)
+            assert isinstance(profile, GpuProfile)
+            known.update(helper_sr(helper, profile, service.super_resolution))
     sound = len(phones) == len(service.phones) and all(
         spec.npu is None or (spec.npu.soc in profile_names("soc") and is_network(spec.npu.network))
         for spec, _ in phones.values()

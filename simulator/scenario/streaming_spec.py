@@ -165,9 +165,11 @@ class HelperSpec:
 
     gpu: str
     """Device of kind gpu; its units are dealt out to the groups in turn."""
-    sr_rates: Mapping[str, PerSecond]
-    """Frames that a unit super-resolves per second by combination, where it does nothing else (assumed unless the
-    scenario says where they are from)."""
+    network: str | None = None
+    """SR network, such as ``edsr-f32b5``, whose rates are predicted from its layers (`hetsim list networks`)."""
+    sr_rates: Mapping[str, PerSecond] | None = None
+    """Instead: frames that a unit super-resolves per second by combination, where it does nothing else (assumed unless
+    the scenario says where they are from)."""
     download: str | None = None
     """Link over which it can download chunks itself; None: phones bring it what it is to super-resolve."""
     access: str | None = None

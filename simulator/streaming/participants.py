@@ -12,6 +12,7 @@ import numpy as np
 from devices.catalogue import load_profile
 from devices.errors import Fault, InputError
 from devices.phones import PhoneProfile
+from devices.profiles import GpuProfile
 from simulator.scenario.spec import DeviceSpec, Scenario
 from simulator.scenario.streaming_spec import (
     HelperSpec,
@@ -23,6 +24,7 @@ from simulator.scenario.streaming_spec import (
     StreamingService,
     ThermalSpec,
 )
+from simulator.streaming.gpu_sr import FULL_HD, helper_sr, video_s_per_frame
 from simulator.streaming.group import (
     NO_POWER,
     GroupPhone,
@@ -36,18 +38,12 @@ from simulator.streaming.group import (
 )
 from simulator.streaming.network_trace import NetworkTrace
 from simulator.streaming.phone_names import phone_names
-from simulator.streaming.sr_rates import sr_frames_per_s
+from simulator.streaming.sr_rates import combination_heights, sr_frames_per_s
 from simulator.streaming.synthetic_trace import load_cellular, markov_trace
 from simulator.streaming.trace_files import read_trace, trace_paths
 
 SYNTHETIC_S = 1800.0
 """Length of a synthetic trace before it repeats."""
-
-GPU_DECODE_S_PER_S = 1 / 20
-"""Time in which a GPU's decoder decodes one second of video (assumed: 600 frames per second)."""
-
-GPU_ENCODE_S_PER_S = 1 / 10
-"""Time in which its encoder encodes one (assumed: 300 frames per second)."""
 
 FRAMES_PER_S = 30.0
 """Of every video."""
@@ -81,9 +77,7 @@ class Participants:
         self._service = service
         self._frames = FRAMES_PER_S * segment_s
         self._devices = {name: scenario.devices[name] for name in service.phones}
-        self._gpu_counts = {
-            name: scenario.devices[helper.gpu].count or 1 for name, helper in service.helpers.items()
-        }
+        self._gpus = {name: scenario.devices[helper.gpu] for name, helper in service.helpers.items()}
         self._recorded = {
             name: _read(wwan, resolve)
             for name, device in self._devices.items()
@@ -121,10 +115,7 @@ class Participants:
             for name in self.groups[group]
             for device in (self.device_of[name],)
         )
-        helpers = (
-            _helper(name, spec, group % self._gpu_counts[name])
-            for name, spec in self._service.helpers.items()
-        )
+        helpers = (self._helper(name, spec, group) for name, spec in self._service.helpers.items())
         return (*phones, *helpers)
 
     def _phone(self, device: str, name: str, spec: DeviceSpec, rng: np.random.Generator) -> GroupPhone:
@@ -151,26 +142,30 @@ class Participants:
             made = replace(made, power=_npu_power(made.power, profile, rates))
         return with_overhead(made, has.sr_overhead, self._frames)
 
-
-def _helper(name: str, spec: HelperSpec, unit: int) -> GroupPhone:
-    return GroupPhone(
-        name=name,
-        wwan=None if spec.download is None else SharedLink(spec.download),
-        sr_frames_per_s=spec.sr_rates,
-        decode_s_per_s=GPU_DECODE_S_PER_S,
-        encode_s_per_s=GPU_ENCODE_S_PER_S,
-        power=NO_POWER,
-        battery_j=inf,
-        position_m=(spec.x, spec.y),
-        helper=Helper(
-            processor_name(spec.gpu, unit), None if spec.access is None else SharedLink(spec.access)
-        ),
-    )
-
-
-def processor_name(gpu: str, unit: int) -> str:
-    """Return what `Shared.processors` calls one unit of a GPU device."""
-    return f"{gpu}/{unit}"
+    def _helper(self, name: str, spec: HelperSpec, group: int) -> GroupPhone:
+        gpu, units = load_profile(self._gpus[name].profile), self._gpus[name].count or 1
+        assert isinstance(gpu, GpuProfile)
+        speeds = helper_sr(spec, gpu, self._service.super_resolution)
+        heights = [combination_heights(it) or (FULL_HD, FULL_HD) for it in speeds] or [(FULL_HD, FULL_HD)]
+        streams = -(-len(self.groups) // units)
+        return GroupPhone(
+            name=name,
+            wwan=None if spec.download is None else SharedLink(spec.download),
+            sr_frames_per_s={it: speed.frames_per_s for it, speed in speeds.items()},
+            # of the highest pictures, as a stage has one speed
+            decode_s_per_s=FRAMES_PER_S * video_s_per_frame(gpu, "decode", max(heights)[0], streams),
+            encode_s_per_s=FRAMES_PER_S
+            * video_s_per_frame(gpu, "encode", max(it[1] for it in heights), streams),
+            power=NO_POWER,
+            battery_j=inf,
+            position_m=(spec.x, spec.y),
+            helper=Helper(
+                spec.gpu,
+                group % units,
+                {it: speed.power_w for it, speed in speeds.items()},
+                None if spec.access is None else SharedLink(spec.access),
+            ),
+        )
 
 
 def _thermal(spec: ThermalSpec, profile: PhoneProfile) -> Thermal:

@@ -15,13 +15,12 @@ from simulator.faults.phones import record_faults, with_faults
 from simulator.faults.records import FAULTS
 from simulator.policies.collaboration.protocol import Collaboration, Combination
 from simulator.scenario.spec import Scenario
-from simulator.scenario.streaming_spec import StreamingService
+from simulator.scenario.streaming_spec import HelperSpec, StreamingService
 from simulator.streaming.effective_bitrate import OASIS_EFFECTIVE_BPS
 from simulator.streaming.group import HOTSPOT, WIFI_DIRECT, Group, GroupResult, GroupRun, Shared, combination
 from simulator.streaming.group_bound import upper_bound
 from simulator.streaming.network_trace import NetworkTrace
-from simulator.streaming.participants import FRAMES_PER_S, Participants, processor_name
-from simulator.streaming.sr_processor import ExclusiveGpu, SrProcessor
+from simulator.streaming.participants import FRAMES_PER_S, Participants
 from simulator.streaming.sr_rates import combination_heights
 from simulator.streaming.vbr import vbr_video
 from simulator.streaming.video import Video
@@ -117,18 +116,6 @@ def first_group(scenario: Scenario, name: str, streams: Streams, resolve: Callab
     return StreamedVideo(scenario, name, streams, resolve).group(0)
 
 
-def sr_processors(env: Environment, scenario: Scenario) -> dict[str, SrProcessor]:
-    """Return what does the SR of all helpers of a scenario: each unit of their GPU devices, by its name."""
-    gpus = {
-        helper.gpu: scenario.devices[helper.gpu].count or 1
-        for service in scenario.streaming_services.values()
-        for helper in service.helpers.values()
-    }
-    return {
-        processor_name(gpu, unit): ExclusiveGpu(env) for gpu, count in gpus.items() for unit in range(count)
-    }
-
-
 class StreamingRuntime:
     """A streaming service at work: each group plays the video so often, one session after the other.
 
@@ -161,22 +148,14 @@ class StreamingRuntime:
         self._streamed = StreamedVideo(scenario, name, streams, resolve)
         self._running: dict[int, GroupRun] = {}
         self._notes: dict[str, None] = {}
-        for helper in self._service.helpers:
-            self._note(
-                f"helper {helper}: SR rates are the scenario's, decoding and encoding those of a GPU's video engine, "
-                "power the board's limit during SR (all assumed)"
-            )
+        for helper, spec in self._service.helpers.items():
+            self._note(f"helper {helper}: {_told_of(spec)}")
         self.viewers = Table(VIEWER_COLUMNS)
         """One row per session and phone, in the order of the sessions' ends."""
         self.faults = Table(FAULTS)
         """One row per occurrence of a fault of a phone, by session in the order of their ends."""
         self.sessions: dict[int, GroupResult] = {}
         """By number of the session: chunks, viewing, phones over time and the log."""
-
-    def sr_busy_s(self, gpu: str) -> dict[str, float]:
-        """Return the time of SR on each unit of a GPU device that helps here, by name."""
-        units = self._shared.processors.items()
-        return {name: it.busy_s for name, it in units if name.rpartition("/")[0] == gpu}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -244,6 +223,19 @@ class StreamingRuntime:
 
 def _collaboration(policy: object) -> Collaboration:
     return policy  # type: ignore[return-value]  # the registry holds no others under this decision
+
+
+def _told_of(helper: HelperSpec) -> str:
+    """Return what a reader must know of a helper."""
+    if helper.network is None:
+        return (
+            "SR rates are the scenario's, and the board is taken to be at its power limit during SR (both assumed); "
+            "its video engines draw nothing"
+        )
+    return (
+        f"SR rates and energy are predicted from the layers of {helper.network}, not measured; its video engines draw "
+        "nothing (assumed)"
+    )
 
 
 def _video(workload: VideoWorkload, name: str, streams: Streams, resolve: Callable[[str], Path]) -> Video:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from devices.errors import InputError
 from devices.phones import PhoneProfile
 from simulator.scenario.streaming_spec import Npu, PhoneSpec, StreamingService
-from simulator.streaming.networks import load_network
+from simulator.streaming.networks import Network, load_network
 from simulator.streaming.sr_latency import load_soc, sr_latency_s
+
+T = TypeVar("T")
 
 ASPECT = 16 / 9
 """Width over height of a picture."""
@@ -36,16 +39,39 @@ def sr_frames_per_s(spec: PhoneSpec, profile: PhoneProfile, service: StreamingSe
 
 
 def _npu_rates(npu: Npu, combinations: tuple[str, ...]) -> dict[str, float]:
-    """Return the rates that a chip is predicted to have, without combinations that its network has no scale for."""
-    rates = {}
+    """Return the rates that a chip is predicted to have."""
+    return by_combination(
+        npu.network,
+        combinations,
+        lambda network, width, height: (
+            1.0 / sr_latency_s(load_soc(npu.soc), network, width, height, npu.precision)
+        ),
+    )
+
+
+def by_combination(
+    network: str, combinations: Iterable[str], speed: Callable[[Network, int, int], T]
+) -> dict[str, T]:
+    """Return how fast something super-resolves by combination, without those that it cannot do.
+
+    Parameters
+    ----------
+    network
+        Name of the SR network; combinations that it has no scale for are left out.
+    combinations
+        Their names.
+    speed
+        From the network at a scale, and width and height of a frame before SR, in pixels; raises `InputError` where it
+        cannot do that.
+    """
+    found = {}
     for name in combinations:
         heights = combination_heights(name)
         if heights is None or heights[1] % heights[0]:
             continue
         try:
-            network = load_network(npu.network, heights[1] // heights[0])
-            width = round(ASPECT * heights[0])
-            rates[name] = 1.0 / sr_latency_s(load_soc(npu.soc), network, width, heights[0], npu.precision)
+            scaled = load_network(network, heights[1] // heights[0])
+            found[name] = speed(scaled, round(ASPECT * heights[0]), heights[0])
         except InputError:  # no such scale, or no such number format: it cannot do that
             continue
-    return rates
+    return found

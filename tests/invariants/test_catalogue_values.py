@@ -85,6 +85,7 @@ FURTHER: dict[type, list[tuple[str, list[str]]]] = {
         ("bench/poisson.yaml", [GPU, TP, "workloads.chat.input_tokens=4000"]),
         ("bench/poisson.yaml", [GPU, TP, "services.chat.model=mixtral-8x7b"]),
         ("bench/poisson.yaml", [GPU, *LONG, "services.chat.model=vicuna-13b"]),
+        ("cluster/edge_helper.yaml", [GPU, "services.video.group_size=1"]),  # more groups than video engines
     ],
     StorageProfile: [
         ("cake/single.yaml", ["devices.disk={profile: NAME}"]),

@@ -56,8 +56,12 @@ class Helper:
     Its SR of a chunk is one job on a GPU that others may use too, begun once the chunk is decoded.
     """
 
-    processor: str
-    """Where its SR is done: name in `Shared.processors`."""
+    gpu: str
+    """GPU device that it is a unit of."""
+    unit: int
+    """Number of that unit."""
+    sr_w: Mapping[str, float]
+    """Power of SR above that of the idle GPU, by combination."""
     access: SharedLink | None = None
     """Link over which the group's controller reaches it, and through it the others; None: it is in their network."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from simulator.core import Call, Environment, Transfer
+from simulator.core import Call, Environment, Transfer, WorkQueue
 from simulator.streaming.group.chunks import Chunk, Send, Task
 from simulator.streaming.group.downlink import Downlink
 from simulator.streaming.group.energy import Component
@@ -19,7 +19,6 @@ from simulator.streaming.group.phone_state import PhoneState
 from simulator.streaming.group.phones import GroupPhone
 from simulator.streaming.group.relay import Relay
 from simulator.streaming.group.thermal import Heat
-from simulator.streaming.sr_processor import SrProcessor
 
 if TYPE_CHECKING:
     from simulator.streaming.group.group import Group
@@ -85,7 +84,7 @@ class Phone(PhoneState):
         group: Group,
         wlan: Wlan,
         downlink: Downlink | None,
-        processor: SrProcessor | None,
+        processor: WorkQueue | None,
         outcome: Outcome,
     ) -> None:
         super().__init__(env, index, spec, group, wlan)
@@ -201,7 +200,9 @@ class Phone(PhoneState):
         if self._processor is not None:
             task.sr_start_s = now_s
             server.ends_s = now_s + cool_s / self._sr_ratio.mean  # as far as that is known
-            server.call = self._processor.run(cool_s, self._super_resolved)
+            assert self.spec.helper is not None
+            power_w = self.spec.helper.sr_w[task.chunk.combination.name]
+            server.call = self._processor.run(cool_s, power_w, self._super_resolved)
             return
         slow = self.sr_speed * (self.spec.thermal.throttled_share if self.heat is Heat.THROTTLED else 1.0)
         frame_s = cool_s / slow / self._frames

@@ -6,9 +6,8 @@ from bisect import insort
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from simulator.core import Call, Transfer
+from simulator.core import Call, Job, Transfer
 from simulator.streaming.group.chunks import Chunk, Send, Task
-from simulator.streaming.sr_processor import SrJob
 
 _order = attrgetter("index")
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class Server(Generic[Item]):
     def __init__(self) -> None:
         self.queue: list[Item] = []
         self.current: Item | None = None
-        self.call: Call | Transfer | SrJob | Relay | None = None
+        self.call: Call | Transfer | Job | Relay | None = None
         self.ends_s = 0.0
         """When the current work ends, as far as that is known."""
 

@@ -95,7 +95,7 @@ class Session:
                 group,
                 self.wlan,
                 _downlink(env, spec.wwan, shared),
-                None if spec.helper is None else shared.processors[spec.helper.processor],
+                None if spec.helper is None else shared.processors[spec.helper.gpu][spec.helper.unit],
                 self._flow,
             )
             for index, spec in enumerate(group.phones)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from simulator.core import Channel
-from simulator.streaming.sr_processor import SrProcessor
+from simulator.core import Channel, WorkQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +22,5 @@ class Shared:
 
     links: Mapping[str, tuple[Channel, Channel]] = field(default_factory=dict)
     """Channels of each link by name: to the phones, and back."""
-    processors: Mapping[str, SrProcessor] = field(default_factory=dict)
-    """What does the SR of helpers, by `Helper.processor`."""
+    processors: Mapping[str, Sequence[WorkQueue]] = field(default_factory=dict)
+    """SR on the units of each GPU device that helps, by name."""

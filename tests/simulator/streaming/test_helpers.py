@@ -8,9 +8,9 @@ import pytest
 from devices.catalogue import load_profile
 from devices.errors import InputError
 from devices.profiles import GpuProfile
-from simulator.core import Environment
 from simulator.scenario import load_text
-from simulator.streaming.sr_processor import ExclusiveGpu
+from simulator.streaming.gpu_sr import predicted_sr
+from simulator.streaming.networks import load_network
 from simulator.world import RunResult, simulate
 
 TEXT = """\
@@ -140,22 +140,6 @@ def test_it_goes_where_the_group_goes() -> None:
     assert "edge" in set(last) and session.phones["stays"].played == 90
 
 
-def test_an_exclusive_gpu_does_one_job_at_a_time() -> None:
-    env = Environment()
-    gpu, done = ExclusiveGpu(env), []
-    jobs = [
-        gpu.run(work_s, lambda name=name: done.append((name, env.now)))  # type: ignore[misc]
-        for name, work_s in (("a", 2.0), ("b", 1.0), ("c", 4.0), ("d", 1.0))
-    ]
-    env.call_at(2.5, jobs[1].cancel)  # under way
-    env.call_at(2.5, jobs[2].cancel)  # it has just begun
-    env.run()
-    assert done == [("a", 2.0), ("d", 3.5)]
-    assert gpu.busy_s == 3.5
-    jobs[0].cancel()
-    assert gpu.busy_s == 3.5
-
-
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -163,6 +147,9 @@ def test_an_exclusive_gpu_does_one_job_at_a_time() -> None:
         ("services.video.helpers.edge.gpu=gpo", r"helpers\.edge\.gpu: .*nearest: gpu"),
         ("services.video.helpers.edge.download=lime", r"helpers\.edge\.download: .*nearest: line"),
         ("services.video.helpers.edge.sr_rates={720p: 9/s}", r"sr_rates\.720p: is no combination"),
+        ("services.video.helpers.edge.network=xlsr", r"helpers\.edge: needs network .* or sr_rates"),
+        ("services.video.helpers={edge: {gpu: gpu, download: line}}", r"needs network .* or sr_rates"),
+        ("services.video.helpers={edge: {gpu: gpu, network: xlsrr}}", r"network: .*nearest: xlsr"),
         ("services.video.upper_bound=any", "knows no helpers"),
         ("services.video.helpers={phones-1: {gpu: gpu, sr_rates: {}, download: line}}", "name of a phone too"),
         ("faults={broken: {device: gpu, kind: failure, at: 3 s}}", r"faults\.broken\.device: .*helps"),
@@ -252,3 +239,20 @@ def test_whoever_controls_brings_the_helper_along(policy: str) -> None:
         late = session.chunks.column("sr_start_s") > leaves_s + 6.0
         if policy == "oasis":
             assert "edge" in set(session.chunks.column("processor")[late])
+
+
+def test_a_predicted_helper_draws_what_its_layers_take() -> None:
+    text = TEXT.replace("sr_rates: {180p-720p: 200/s}", "network: edsr-f64b16")
+    result = run(text=text)
+    gpu = load_profile("l40s")
+    assert isinstance(gpu, GpuProfile)
+    speed = predicted_sr(gpu, load_network("edsr-f64b16", 4), 320, 180)
+    jobs = sum(
+        int((it.chunks.column("processor") == "edge").sum()) for it in result.sessions["video"].values()
+    )
+    busy_s = jobs * 30 / speed.frames_per_s
+    assert result.devices["gpu"].busy_s == pytest.approx(busy_s)
+    assert result.devices["gpu"].energy_j == pytest.approx(
+        gpu.idle_w * result.simulated_s + speed.power_w * busy_s
+    )
+    assert any("predicted from the layers of edsr-f64b16, not measured" in note for note in result.notes)
