@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from simulator.assistant.prediction import least_s, predicted_s
+from simulator.assistant.prediction import Expected, least_s, predicted_s
 from simulator.assistant.question import AskingPhone, Question
 from simulator.assistant.route import Route
 from simulator.core import ARRIVAL, Environment
@@ -167,7 +167,8 @@ class AtService:
         """Predict what becomes of a question that is placed here now."""
         input_tokens, tokens = question.request.input_tokens, self._expected
         there_s = self._route.predicted_s(input_tokens * self._prompt_token_bytes)
-        at_service_s, tpot_s = predicted_s(self._runtime, input_tokens, tokens)
+        expected = Expected(input_tokens, tokens, question.request.hash_ids)
+        at_service_s, tpot_s = predicted_s(self._runtime, expected)
         ttft_s = there_s + at_service_s + self._route.token_s(self._answer_token_bytes)
         awake_s = ttft_s + (tokens - 1) * tpot_s
         energy_j = self._traffic_j(question.phone, input_tokens, tokens, None)

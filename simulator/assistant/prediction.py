@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from simulator.assistant.route import LONGEST_S
 from simulator.policies.decoding.autoregressive import Autoregressive
-from simulator.serving.replica import Replica
 from simulator.serving.service import ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.work import chunk_pairs
 
 
-def predicted_s(service: ServiceRuntime, input_tokens: int, output_tokens: int) -> tuple[float, float]:
-    """Return predicted TTFT and TPOT of a question that arrives at a service now, in s: the mean over its replicas.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A question as a service would see it, with an answer of the length that is expected of any."""
+
+    input_tokens: int
+    """Length of the prompt."""
+    output_tokens: int
+    """Expected length of the answer."""
+    hash_ids: Sequence[int]
+    """Prefix block ids of the prompt; empty where prompts share nothing."""
+
+
+def predicted_s(service: ServiceRuntime, question: Expected) -> tuple[float, float]:
+    """Return TTFT and TPOT of a question that arrives at a service now, in s: the means of its replicas' forecasts.
 
     Where no replica is up, TTFT is `LONGEST_S`.
     """
     up = service.pool.up
     if not up:
         return LONGEST_S, 0.0
-    found = [_predicted_on(replica, input_tokens, output_tokens) for replica in up]
-    ttft_s, tpot_s = (sum(times) / len(up) for times in zip(*found, strict=True))
+    ttft_s = sum(it.forecast.ttft_s(question) for it in up) / len(up)
+    tpot_s = sum(it.forecast.tpot_s(question) for it in up) / len(up)
     return service.request_overhead_s + ttft_s, tpot_s
-
-
-def _predicted_on(replica: Replica, input_tokens: int, output_tokens: int) -> tuple[float, float]:
-    """Return what one replica is expected to take: steps of the batch as it is now, one question like another.
-
-    Prompts that wait or are being computed come first. Where the batch is full, each question that waits does so until
-    one more of it has ended. Prefix caches and loads are left out.
-    """
-    cost, queue, batch = replica.cost, replica.queue, replica.batch
-    decodes = len(batch.decodes)
-    context = batch.decodes.context_tokens + input_tokens + output_tokens / 2.0
-    tpot_s = cost.step_s(decodes + 1, decodes + 1, context)
-    waiting = len(queue.waiting)
-    tokens = input_tokens * (1 + waiting) + sum(it.prefill_to - it.position for it in batch.prefilling)
-    room = max(1, replica.scheduler.token_budget - decodes)
-    chunk = min(tokens, room)
-    step_s = cost.step_s(
-        decodes + chunk, decodes, batch.decodes.context_tokens, chunk_pairs(0, min(input_tokens, chunk))
-    )
-    ttft_s = -(-tokens // room) * step_s
-    if waiting and (queue.memory_full or len(batch.admitted) >= queue.max_sequences):
-        ttft_s += waiting * output_tokens * tpot_s / max(1, len(batch.admitted))
-    speed = replica.scheduler.speed
-    return ttft_s / speed, tpot_s / speed
 
 
 def least_s(

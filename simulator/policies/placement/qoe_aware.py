@@ -17,11 +17,11 @@ class QoeAware:
 
     qoe: Weight = 1.0
     """Weight of the predicted streamed-text QoE (0 to 1)."""
-    quality: Weight = 1.0
+    quality: Weight = 0.1
     """Weight of the place's declared quality (0 to 1, a surrogate)."""
     per_joule: Weight = 0.002
     """What one joule of the phone's battery takes off."""
-    per_second: Weight = 0.001
+    per_second: Weight = 0.005
     """What one second of predicted end-to-end latency takes off."""
 
     @property
