@@ -20,7 +20,6 @@ from simulator.scenario.sizes import check_sizes
 from simulator.scenario.spec import (
     BandwidthTrace,
     BandwidthUniform,
-    ColdStart,
     DeviceSpec,
     LlmService,
 )
@@ -186,12 +185,7 @@ def _autoscaling(path: Path_, service: LlmService, devices: Mapping[str, DeviceS
     from simulator.serving.build import replica_devices  # noqa: PLC0415 (it imports the scenario's spec)
 
     policy: Autoscaling = service.policies.autoscaling  # type: ignore[assignment]
-    if policy.minimum is None:
-        if service.cold_start != ColdStart():
-            yield Problem(
-                (*path, "cold_start"), "has no meaning with policies.autoscaling fixed: nothing starts"
-            )
-    elif all(gpus in devices for gpus in service.pool):
+    if policy.minimum is not None and all(gpus in devices for gpus in service.pool):
         most = len(replica_devices(service, devices))
         if policy.minimum > most:
             yield Problem(

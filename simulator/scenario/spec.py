@@ -187,7 +187,7 @@ class LlmService:
     reader: ReaderSpec = field(default_factory=ReaderSpec)
     """Whom the answers are streamed to: what their QoE is held against."""
     cold_start: ColdStart = field(default_factory=ColdStart)
-    """What it takes to switch a replica on, with `policies.autoscaling`."""
+    """What it takes to switch a replica on, where `policies.autoscaling` is not fixed."""
     policies: LlmPolicies = field(default_factory=LlmPolicies)
     """The exchangeable decisions."""
 

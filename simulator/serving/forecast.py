@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from simulator.policies.routing import RequestView
+from simulator.policies.routing import RequestShape
 from simulator.serving.step_cost import StepCost
 from simulator.serving.work import chunk_pairs
 
@@ -80,16 +80,16 @@ class ReplicaForecast:
         self._replica = replica
         self._full = full
 
-    def work_s(self, request: RequestView) -> float:
+    def work_s(self, request: RequestShape) -> float:
         """Time that the request takes of the replica when that is full of such requests, in s."""
         return self._full.work_s(request.input_tokens, request.output_tokens) / self._replica.scheduler.speed
 
-    def ahead_s(self, request: RequestView) -> float:
+    def ahead_s(self, request: RequestShape) -> float:
         """Work of all that was sent here and is not finished; each like `request`, in s."""
         tokens = request.input_tokens + request.output_tokens
         return self._replica.outstanding_tokens / tokens * self.work_s(request)
 
-    def ttft_s(self, request: RequestView) -> float:
+    def ttft_s(self, request: RequestShape) -> float:
         """Time until its first token if it were sent here now, in s.
 
         What waits or prefills now comes first, in steps that are full; where memory is short, so does as much work as
@@ -111,7 +111,7 @@ class ReplicaForecast:
             freed_s = short / replica.outstanding_tokens * self.ahead_s(request)
         return max(-(-tokens // room) * step_s / scheduler.speed, freed_s)
 
-    def tpot_s(self, request: RequestView) -> float:
+    def tpot_s(self, request: RequestShape) -> float:
         """Time per further token if it were decoded beside what is decoded here now, in s."""
         replica = self._replica
         decodes = replica.batch.decodes

@@ -1,5 +1,5 @@
 """Which replica serves a request."""
 
-from simulator.policies.routing.protocol import Forecast, ReplicaView, RequestView, Routing
+from simulator.policies.routing.protocol import Forecast, ReplicaView, RequestShape, RequestView, Routing
 
-__all__ = ["Forecast", "ReplicaView", "RequestView", "Routing"]
+__all__ = ["Forecast", "ReplicaView", "RequestShape", "RequestView", "Routing"]

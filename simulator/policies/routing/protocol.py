@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from simulator.workloads.slo import SloClass
 
-class RequestView(Protocol):
-    """What a router may see of a request."""
+
+class RequestShape(Protocol):
+    """What a forecast needs to know of a request."""
 
     @property
     def input_tokens(self) -> int:
@@ -22,19 +24,27 @@ class RequestView(Protocol):
         """Prefix block ids of the prompt; empty where prompts share nothing."""
 
 
+class RequestView(RequestShape, Protocol):
+    """What a router may see of a request."""
+
+    @property
+    def slo(self) -> SloClass | None:
+        """What it is promised; None: nothing."""
+
+
 class Forecast(Protocol):
     """What a replica is expected to do with a request, from its step cost and from what it holds now."""
 
-    def work_s(self, request: RequestView) -> float:
+    def work_s(self, request: RequestShape) -> float:
         """Time that the request takes of a replica which is full of such requests, in s: its share of the steps."""
 
-    def ahead_s(self, request: RequestView) -> float:
+    def ahead_s(self, request: RequestShape) -> float:
         """Work, counted as in `work_s`, of all that was sent here and is not finished; each like `request`, in s."""
 
-    def ttft_s(self, request: RequestView) -> float:
+    def ttft_s(self, request: RequestShape) -> float:
         """Time until its first token if it were sent here now, in s."""
 
-    def tpot_s(self, request: RequestView) -> float:
+    def tpot_s(self, request: RequestShape) -> float:
         """Time per further token if it were decoded beside what is decoded here now, in s."""
 
 

@@ -13,6 +13,7 @@ from simulator.policies.routing.prefix_aware import PrefixAware
 from simulator.policies.routing.round_robin import RoundRobin
 from simulator.policies.routing.slo_aware import SloAware
 from simulator.policies.routing.speed_weighted import SpeedWeighted
+from simulator.workloads.slo import SloClass
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Request:
     hash_ids: list[int] = field(default_factory=list)
     input_tokens: int = 100
     output_tokens: int = 10
+    slo: SloClass | None = None
 
 
 @dataclass
@@ -105,6 +107,8 @@ def test_slo_aware_takes_the_slowest_that_is_fast_enough_else_the_one_that_misse
     assert SloAware(ttft=0.5, tpot=0.1).choose(views, Request(), 0) == 0
     assert SloAware(ttft=0.05, tpot=0.1).choose(views, Request(), 0) == 0
     assert SloAware(ttft=0.0, tpot=0.0).choose(views, Request(), 0) == 0
+    strict = Request(slo=SloClass("strict", ttft=0.5))
+    assert SloAware(ttft=1.0, tpot=0.1).choose(views, strict, 0) == 0
     ahead = [View(forecast=Expected(4.0, 2.0)), View(forecast=Expected(4.0, 1.0))]
     assert SloAware().choose(ahead, Request(), 0) == 1
 

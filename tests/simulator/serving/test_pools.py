@@ -107,7 +107,6 @@ workloads: {chat: {trace: synthetic, service: chat, arrivals: at_once, requests:
         ("{a: 2, b: 1}", "{a: 2}", "devices.b: no service uses it"),
         ("{a: 2, b: 1}", "{}", "services.chat.gpus: is empty"),
         ("[disk]", "[disk], replicas: 2", "services.chat.replicas: says again what gpus says"),
-        ("[disk]", "[disk], cold_start: {startup: 1 s}", "services.chat.cold_start: has no meaning"),
         (
             "[disk]",
             "[disk], cold_start: {weights_from: a}, policies: {autoscaling: target_load}",
