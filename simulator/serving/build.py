@@ -52,20 +52,20 @@ def step_cost(service: LlmService, device: DeviceSpec) -> StepCost:
     engine = load_engine(service.engine)
     fit, _ = engine_fit(profile, service.engine)
     budget = token_budget(service)
-    rest = (
+    cost = StepCost if service.pipeline_parallel == 1 else PipelineCost
+    return cost(
         model,
         profile,
         fit,
         engine,
-        service.tensor_parallel,
-        number_format(service, model),
-        budget - own_budget(service),
-        service.background_context_tokens,
-        service.expert_parallel,
-        service.expert_imbalance,
+        tensor_parallel=service.tensor_parallel,
+        number_format=number_format(service, model),
+        background_tokens=budget - own_budget(service),
+        background_context_tokens=service.background_context_tokens,
+        expert_parallel=service.expert_parallel,
+        expert_imbalance=service.expert_imbalance,
+        stages=service.pipeline_parallel,
     )
-    stages = service.pipeline_parallel
-    return StepCost(*rest) if stages == 1 else PipelineCost(stages, *rest)
 
 
 def token_budget(service: LlmService) -> int:

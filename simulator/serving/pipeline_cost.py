@@ -12,64 +12,19 @@ pipeline where prompts begin and end.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from devices.profiles import EngineFit, GpuProfile
-from simulator.serving.engines import EngineProfile
 from simulator.serving.kernels import allreduce_s
-from simulator.serving.models import ModelSpec
 from simulator.serving.step_cost import StepCost
-from simulator.serving.step_energy import StepEnergy
 from simulator.serving.work import chunk_pairs, micro_batches
 
 
 class PipelineCost(StepCost):
-    """Time of engine steps on a pipeline of `stages` tensor-parallel groups (other parameters: `StepCost`).
+    """Time of engine steps on a pipeline of `stages` tensor-parallel groups (parameters: `StepCost`).
 
     A hand-over between two stages counts as an all-reduce of two GPUs, for which rates are known: it moves the same
     bytes once each way.
     """
 
-    __slots__ = ("head_s", "stages")
-
-    def __init__(
-        self,
-        stages: int,
-        model: ModelSpec,
-        gpu: GpuProfile,
-        fit: EngineFit,
-        engine: EngineProfile,
-        tensor_parallel: int = 1,
-        number_format: str = "bf16",
-        background_tokens: int = 0,
-        background_context_tokens: float = 0.0,
-        expert_parallel: int = 1,
-        expert_imbalance: float = 1.0,
-    ) -> None:
-        super().__init__(
-            model,
-            gpu,
-            fit,
-            engine,
-            tensor_parallel,
-            number_format,
-            background_tokens,
-            background_context_tokens,
-            expert_parallel,
-            expert_imbalance,
-        )
-        self.stages = stages
-        """Tensor-parallel groups that a token passes."""
-        self.head_s = lru_cache(maxsize=1 << 12)(self._head_s)
-        """``head_s(rows)``: time of the output layer over `rows` tokens, in s."""
-        self.energy = StepEnergy(
-            model, gpu, tensor_parallel, number_format, background_tokens, self.background_pairs, stages
-        )
-
-    @property
-    def gpus(self) -> int:
-        """GPUs that a replica takes."""
-        return self.tensor_parallel * self.stages
+    __slots__ = ()
 
     def _micro_batches(self, new: int) -> tuple[int, int]:
         return micro_batches(new + self.background_tokens, self.stages)

@@ -67,6 +67,8 @@ class StepCost:
         Context that each of those attends to.
     expert_parallel, expert_imbalance
         How experts are dealt out among the GPUs (`simulator.serving.work.products`).
+    stages
+        Tensor-parallel groups that the layers are dealt out to; more than one are for `PipelineCost`.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class StepCost:
         "fit",
         "fixed_s",
         "gpu",
+        "head_s",
         "launch_s",
         "linear_s",
         "model",
@@ -93,6 +96,7 @@ class StepCost:
         "pair_s",
         "rows_s",
         "sequence_s",
+        "stages",
         "tensor_parallel",
     )
 
@@ -108,6 +112,7 @@ class StepCost:
         background_context_tokens: float = 0.0,
         expert_parallel: int = 1,
         expert_imbalance: float = 1.0,
+        stages: int = 1,
     ) -> None:
         missing = _missing_formats(gpu, number_format)
         if missing:
@@ -124,6 +129,7 @@ class StepCost:
         self.engine = engine
         self.tensor_parallel = tensor_parallel
         self.number_format = number_format
+        self.stages = stages
         self.expert_parallel = expert_parallel
         self.expert_imbalance = expert_imbalance
         self.background_tokens = background_tokens
@@ -158,7 +164,12 @@ class StepCost:
         self.rows_s = lru_cache(maxsize=1 << 12)(self._rows_s)
         """``rows_s(decodes)``: time of the output layer and of what does not depend on the context of decodes, in s."""
 
-        self.energy = StepEnergy(model, gpu, tp, number_format, background_tokens, self.background_pairs)
+        self.head_s = lru_cache(maxsize=1 << 12)(self._head_s)
+        """``head_s(rows)``: time of the output layer over `rows` tokens, in s."""
+
+        self.energy = StepEnergy(
+            model, gpu, tp, number_format, background_tokens, self.background_pairs, stages
+        )
         """What steps cost in energy."""
 
     @property
@@ -178,7 +189,7 @@ class StepCost:
     @property
     def gpus(self) -> int:
         """GPUs that a replica takes."""
-        return self.tensor_parallel
+        return self.tensor_parallel * self.stages
 
     def growth_s(self, new: int, decodes: int) -> float:
         """Return by how much a step is longer than the one before it, as each decode has one more token to read."""
@@ -230,7 +241,7 @@ class StepCost:
 
     def _rows_s(self, decodes: int) -> float:
         launch_s = self.model.layers * self.gpu.kv_read_launch_s if decodes else 0.0
-        return launch_s + self.sequence_s * decodes + self._head_s(max(1, decodes))
+        return launch_s + self.sequence_s * decodes + self.head_s(max(1, decodes))
 
     def _head_s(self, rows: int) -> float:
         """Time of the output layer over `rows` tokens, in s."""

@@ -24,7 +24,7 @@ def parts(model: str = "llama-3.1-70b", gpu: str = "h100-80g-sxm"):
 
 
 def pipeline(stages: int, tensor_parallel: int = 2, **kwargs) -> PipelineCost:
-    return PipelineCost(stages, *parts(), tensor_parallel=tensor_parallel, **kwargs)
+    return PipelineCost(*parts(), tensor_parallel=tensor_parallel, stages=stages, **kwargs)
 
 
 @pytest.mark.parametrize("step", STEPS)
