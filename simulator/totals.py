@@ -74,13 +74,14 @@ def totals_by_device(
             totals[name] = _phone_totals(name, streaming, assistants, (device.count or 1) * end_s)
             continue
         assert isinstance(profile, GpuProfile)
-        busy_gpu_s = busy_j = down_gpu_s = off_gpu_s = 0.0
+        step_gpu_s = busy_gpu_s = busy_j = down_gpu_s = off_gpu_s = 0.0
         used = 0
         for service_name, service in scenario.llm_services.items():
             for replica in services[service_name].replicas:
                 if replica.gpus == name:
                     profile = replica.cost.gpu
-                    busy_gpu_s += replica.account.busy_s * service.replica_gpus
+                    step_gpu_s += replica.account.busy_s * service.replica_gpus
+                    busy_gpu_s += replica.account.gpu_s * service.replica_gpus
                     busy_j += replica.account.busy_j
                     down_gpu_s += replica.down_s * service.replica_gpus
                     off_gpu_s += replica.off_s * service.replica_gpus
@@ -89,7 +90,7 @@ def totals_by_device(
         gpus = device.count or max(used, len(units))
         on_gpu_s = gpus * end_s - off_gpu_s
         # a failed one draws nothing; steps have their idle power with them, SR has not
-        idle_j = profile.idle_w * max(0.0, on_gpu_s - busy_gpu_s - down_gpu_s)
+        idle_j = profile.idle_w * max(0.0, on_gpu_s - step_gpu_s - down_gpu_s)
         busy_gpu_s += sum(unit.work_s for unit in units)
         busy_j += sum(unit.work_j for unit in units)
         totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=on_gpu_s)

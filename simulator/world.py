@@ -19,6 +19,7 @@ from simulator.metrics.cautions import cautions
 from simulator.metrics.summary import summarize
 from simulator.policies.decoding import Decoding
 from simulator.policies.decoding.autoregressive import Autoregressive
+from simulator.policies.gpu_sharing import GpuSharing
 from simulator.scenario.spec import Scenario, reached
 from simulator.serving.build import Surroundings, build_service, replica_devices, step_cost
 from simulator.serving.feed import Feed
@@ -278,6 +279,7 @@ def _build(
         for name in scenario.assistants
     }
     processors = _processors(env, scenario)
+    _share_gpus(scenario, services, processors)
     streaming = _streaming(env, scenario, streams, resolve, links, processors)
     world = _World(services, streaming, assistants, processors, storage, [], [])
     for index, (name, spec) in enumerate(workloads.items()):
@@ -310,6 +312,18 @@ def _processors(env: Environment, scenario: Scenario) -> dict[str, list[WorkQueu
         for name, device in scenario.devices.items()
         if name in gpus
     }
+
+
+def _share_gpus(
+    scenario: Scenario, services: Mapping[str, ServiceRuntime], processors: Mapping[str, list[WorkQueue]]
+) -> None:
+    """Let replicas and SR share the GPUs that they have in common: the first replica the first unit, and so on."""
+    for name, units in processors.items():
+        policy: GpuSharing | None = scenario.devices[name].sharing  # type: ignore[assignment]
+        if policy is not None:
+            replicas = (it for service in services.values() for it in service.replicas if it.gpus == name)
+            for replica, unit in zip(replicas, units, strict=False):  # units that are left only help
+                replica.share_gpu(policy, unit)
 
 
 def _streaming(

@@ -103,12 +103,7 @@ def citations(scenario: Scenario) -> list[Citation]:
         said = _said(device, profile)
         found += _profile(name, profile, said)
         if isinstance(profile, GpuProfile):
-            engines = dict.fromkeys(it.engine for it in scenario.llm_services.values() if name in it.pool)
-            for key, rate in profile.gemm.items():
-                found += _evidence(name, profile.name, rate.evidence, {}, type(rate), f"gemm.{key}.")
-            for used in dict.fromkeys(engine_fit(profile, engine)[1] for engine in engines):
-                if fit := profile.engines.get(used):
-                    found += _evidence(name, profile.name, fit.evidence, {}, type(fit), f"engines.{used}.")
+            found += _gpu(scenario, name, profile)
         elif isinstance(profile, PhoneProfile):
             found += _phone(scenario, name, device, profile)
     for name, link in scenario.links.items():
@@ -120,6 +115,21 @@ def citations(scenario: Scenario) -> list[Citation]:
         engine = load_engine(service.engine)
         found += _evidence(name, engine.name, engine.evidence, {}, type(engine))
     return found
+
+
+def _gpu(scenario: Scenario, name: str, profile: GpuProfile) -> Iterator[Citation]:
+    """Yield what a GPU stands on beyond its plain values: products, what engines make of them, video engines."""
+    engines = dict.fromkeys(it.engine for it in scenario.llm_services.values() if name in it.pool)
+    for key, rate in profile.gemm.items():
+        yield from _evidence(name, profile.name, rate.evidence, {}, type(rate), f"gemm.{key}.")
+    for used in dict.fromkeys(engine_fit(profile, engine)[1] for engine in engines):
+        if fit := profile.engines.get(used):
+            yield from _evidence(name, profile.name, fit.evidence, {}, type(fit), f"engines.{used}.")
+    if any(
+        it.gpu == name for service in scenario.streaming_services.values() for it in service.helpers.values()
+    ):
+        for key, video in profile.video.items():
+            yield from _evidence(name, profile.name, video.evidence, {}, type(video), f"video.{key}.")
 
 
 def _phone(scenario: Scenario, name: str, device: DeviceSpec, profile: PhoneProfile) -> Iterator[Citation]:

@@ -101,7 +101,12 @@ METRICS = (
         "the same for one class; also ttft_attainment, tpot_attainment: shares that keep that limit alone",
     ),
     ("slo.classes.NAME.requests", "", NEITHER, "requests of the class of which that is known"),
-    ("gpu_busy_share", "", NEITHER, "GPU time in engine steps over GPU time in all"),
+    (
+        "gpu_busy_share",
+        "",
+        NEITHER,
+        "GPU time in engine steps and in SR for phones, over GPU time in all",
+    ),
     ("storage.TIER.read_bytes", "B", NEITHER, "bytes loaded from a storage device"),
     ("storage.TIER.written_bytes", "B", NEITHER, "bytes written to a storage device"),
     ("storage.TIER.busy_share", "", NEITHER, "share of time in which the device moves data"),

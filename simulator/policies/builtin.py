@@ -26,6 +26,9 @@ import simulator.policies.decoding.autoregressive
 import simulator.policies.decoding.graph_oracle
 import simulator.policies.decoding.plato
 import simulator.policies.decoding.sot
+import simulator.policies.gpu_sharing.priority
+import simulator.policies.gpu_sharing.spatial_partition
+import simulator.policies.gpu_sharing.time_slicing
 import simulator.policies.kv_loading.cake
 import simulator.policies.kv_loading.cake_with_fallback
 import simulator.policies.kv_loading.compute_only

@@ -26,6 +26,7 @@ DECISIONS = (
     "recovery",
     "placement",
     "autoscaling",
+    "gpu_sharing",
     "abr",
     "collaboration",
 )

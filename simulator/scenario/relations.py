@@ -16,6 +16,7 @@ from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.fault_relations import check_fault
 from simulator.scenario.parts import Parts
 from simulator.scenario.references import Problem
+from simulator.scenario.sharing_relations import check_sharing
 from simulator.scenario.sizes import check_sizes
 from simulator.scenario.spec import (
     BandwidthTrace,
@@ -60,7 +61,7 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
                 yield from check_precision(("services", name), service, device)
                 yield from check_memory(("services", name), service, device)
     yield from _shared_gpus(parts)
-    yield from _helpers_gpus(parts)
+    yield from check_sharing(parts.devices, parts.services)
     sound: dict[str, WorkloadSpec] = {}
     for name, workload in parts.workloads.items():
         wrong = list(_workload(name, workload))
@@ -164,21 +165,6 @@ def _gpu_count(
             (*path, *(("tensor_parallel",) if replicas is None else place)),
             f"{need} need {ranks * (replicas or 1)}; {gpus} has {device.count}",
         )
-
-
-def _helpers_gpus(parts: Parts) -> Iterator[Problem]:
-    """Yield a problem for each helper whose GPU another kind of service has too."""
-    serving = {
-        gpus: name for name, it in parts.services.items() if isinstance(it, LlmService) for gpus in it.pool
-    }
-    for name, service in parts.services.items():
-        if isinstance(service, StreamingService):
-            for helper, spec in service.helpers.items():
-                if spec.gpu in serving:
-                    yield Problem(
-                        ("services", name, "helpers", helper, "gpu"),
-                        f"{spec.gpu!r} serves {serving[spec.gpu]} too; allowed: GPUs that do nothing but help",
-                    )
 
 
 def _autoscaling(path: Path_, service: LlmService, devices: Mapping[str, DeviceSpec]) -> Iterator[Problem]:

@@ -86,6 +86,8 @@ class DeviceSpec:
     """Storage: delay before the first byte of a transfer instead of the profile's."""
     link: str | None = None
     """Storage: name of the link that every transfer crosses and shares with the other devices behind it."""
+    sharing: Annotated[object, PolicyOf("gpu_sharing")] | None = None
+    """GPUs that serve an LLM and help phones too: how either gets its share."""
     phone: PhoneSpec | None = None
     """Phones: network, battery, place, and when they are there; None: the defaults, with no network of their own."""
 

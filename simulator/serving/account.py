@@ -40,6 +40,7 @@ class RunAccount:
         "busy_j",
         "busy_s",
         "computed_tokens",
+        "gpu_s",
         "steps",
     )
 
@@ -62,6 +63,8 @@ class RunAccount:
         self._pointers = pointers
         self.busy_s = 0.0
         """Time spent in engine steps."""
+        self.gpu_s = 0.0
+        """The same by the share of the GPU that the steps had."""
         self.busy_j = 0.0
         """Energy of engine steps, idle power during them included."""
         self.steps = 0
@@ -83,8 +86,10 @@ class RunAccount:
             n,
             run.pairs,
             sum(take * take for _, take in run.chunks) if steps > 1 else 0.0,
+            run.share,
         )
         self.busy_s += duration_s
+        self.gpu_s += duration_s * run.share
         self.busy_j += energy_j
         self.steps += steps
         self.computed_tokens += steps * run.new

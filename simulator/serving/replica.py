@@ -15,15 +15,17 @@ from collections.abc import Sequence as Ids
 
 import numpy as np
 
-from simulator.core import Environment
+from simulator.core import Environment, WorkQueue
 from simulator.core.records import Table
 from simulator.policies.batching import Batching
+from simulator.policies.gpu_sharing import GpuSharing
 from simulator.policies.kv_loading import KvLoading
 from simulator.policies.queueing import Queueing
 from simulator.serving.account import RunAccount
 from simulator.serving.admission import AdmissionQueue
 from simulator.serving.batch import Batch
 from simulator.serving.forecast import ReplicaForecast, Saturation
+from simulator.serving.gpu_share import GpuShare
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.loader import Loader
 from simulator.serving.pointers import Pointers
@@ -219,6 +221,10 @@ class Replica:
         """Compute at a share of the GPUs' speed from the next step on."""
         self.scheduler.speed = speed
         self._loop.cut()
+
+    def share_gpu(self, policy: GpuSharing, sr: WorkQueue) -> None:
+        """Share the GPU with SR from now on, before anything has been computed."""
+        GpuShare(policy, self._loop, sr)
 
     def lose_tier(self, tier: int) -> None:
         """A storage tier has failed: loads from it end with what has arrived; the rest will be computed."""

@@ -13,10 +13,23 @@ class Run:
     A replica has one and fills it anew for each run.
     """
 
-    __slots__ = ("chunks", "growth_s", "left", "new", "pairs", "start_s", "step_s", "steps", "yields")
+    __slots__ = (
+        "chunks",
+        "growth_s",
+        "left",
+        "new",
+        "pairs",
+        "share",
+        "start_s",
+        "step_s",
+        "steps",
+        "yields",
+    )
 
     def __init__(self) -> None:
         self.start_s = 0.0
+        self.share = 1.0
+        """Share of the GPU that its steps have."""
         self.steps = 0
         """Steps of the run; 0 while the first step is still to be formed."""
         self.step_s = 0.0

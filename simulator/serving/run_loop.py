@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from simulator.core import STEP_END, STEP_START, Call, Environment
 from simulator.serving.run import Run
 from simulator.serving.scheduler import Scheduler
 from simulator.serving.sequence import Sequence
+
+
+class Gate(Protocol):
+    """Who else uses the GPU (`simulator.serving.gpu_share.GpuShare`)."""
+
+    def begin(self) -> float:
+        """Return the share of the GPU that the run about to be formed has; 0: it must wait for `RunLoop.resume`."""
+
+    def idle(self) -> None:
+        """There is nothing to compute."""
 
 
 class RunLoop:
@@ -25,7 +36,7 @@ class RunLoop:
         Called at the end of a run; applies it, then calls `start`.
     """
 
-    __slots__ = ("_call", "_env", "_layers", "_on_end", "_scheduler", "run", "running")
+    __slots__ = ("_call", "_env", "_layers", "_on_end", "_scheduler", "gate", "held", "run", "running")
 
     def __init__(
         self, env: Environment, scheduler: Scheduler, layers: int, on_end: Callable[[], None]
@@ -38,7 +49,13 @@ class RunLoop:
         """The run under way."""
         self.running = False
         """Whether there is one, or one is about to be formed."""
-        self._call: Call | None = None  # end of the run; None while it waits for an overlapped load
+        self.gate: Gate | None = None
+        """Who else uses the GPU; None: nobody."""
+        self.held = False
+        """Whether the next run waits for the gate."""
+        self._call: Call | None = (
+            None  # end of the run; None while it waits for an overlapped load, or the gate
+        )
 
     def computes(self, sequence: Sequence) -> bool:
         """Whether a sequence prefills in the run under way."""
@@ -66,14 +83,27 @@ class RunLoop:
                 self._schedule_end()
 
     def start(self) -> None:
-        """Start the next run, if there is anything to compute."""
-        run = self.run
+        """Start the next run, if there is anything to compute, and a share of the GPU for it."""
+        run, gate = self.run, self.gate
+        if gate is not None:
+            run.share = gate.begin()
+            self.held = not run.share
+            if self.held:
+                self._call = None
+                return
         if self._scheduler.form(run):
             run.start_s = self._env._now
             self._schedule_end()
         else:
             self.running = False
             self._call = None
+            if gate is not None:
+                gate.idle()
+
+    def resume(self) -> None:
+        """Form the run that the gate has held."""
+        self.held = False
+        self._call = self._env.call_at(self._env._now, self.start, STEP_START)
 
     def load_arrived(self) -> None:
         """A load that a sequence of the run overlaps with has arrived: the end may be known now."""
@@ -86,7 +116,9 @@ class RunLoop:
             self._call.cancel()
             self._call = None
         self.run.clear()
-        self.running = False
+        self.running = self.held = False
+        if self.gate is not None:
+            self.gate.idle()
 
     def _schedule_end(self) -> None:
         """Arm the end of the run; an overlapped load that is still under way arms it when it has arrived."""

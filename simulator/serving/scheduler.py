@@ -85,7 +85,7 @@ class Scheduler:
         """Share of the GPUs' speed that is left."""
 
     def form(self, run: Run) -> bool:
-        """Fill a run anew, but for its start; False where there is nothing to compute."""
+        """Fill a run anew, but for its start and share; False where there is nothing to compute."""
         batch, cost = self._batch, self._cost
         decodes, waiting = batch.decodes, self._queue.waiting
         if waiting or not decodes.heap:
@@ -101,8 +101,9 @@ class Scheduler:
             self._compose(run, n)
         if not run.new:
             return False
-        run.step_s = cost.step_s(run.new, n, decodes.context_tokens, run.pairs) / self.speed
-        run.growth_s = cost.growth_s(run.new, n) / self.speed
+        speed = self.speed * run.share
+        run.step_s = cost.step_s(run.new, n, decodes.context_tokens, run.pairs) / speed
+        run.growth_s = cost.growth_s(run.new, n) / speed
         if run.chunks:
             steps = min(steps, self._equal_steps(run))
         if self._step_by_step:
@@ -144,7 +145,8 @@ class Scheduler:
         missing = sequence.stored_tokens - sequence.position
         completes = take >= missing
         view = RaceView(
-            cost.step_s(run.new + take, len(decodes), decodes.context_tokens, run.pairs + pairs) / self.speed,
+            cost.step_s(run.new + take, len(decodes), decodes.context_tokens, run.pairs + pairs)
+            / (self.speed * run.share),
             load.remaining_s(missing) + (cost.engine.kv_load_overhead_s if completes else 0.0),
         )
         if self._kv_loading.keep_computing(view):
@@ -166,7 +168,7 @@ class Scheduler:
         """Return how many steps the run's prefill chunks stay as they are, and complete its step time."""
         extra_s = sum(self._loader.expansion_s(sequence) for sequence, _ in run.chunks)
         if extra_s:
-            run.step_s += extra_s / self.speed
+            run.step_s += extra_s / (self.speed * run.share)
             return 1
         sequence, take = run.chunks[0]
         steps = (sequence.compute_to - sequence.position) // take
@@ -174,7 +176,7 @@ class Scheduler:
             return 1
         if sequence.load is not None and (sequence.overlaps or self._kv_loading.asks_every_step):
             return 1
-        run.growth_s += self._cost.chunk_growth_s(run.new, take) / self.speed
+        run.growth_s += self._cost.chunk_growth_s(run.new, take) / (self.speed * run.share)
         if sequence.racing:
             return self._loader.steps_before_meeting(sequence, take, steps, run.step_s, run.growth_s)
         return steps

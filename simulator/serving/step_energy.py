@@ -71,6 +71,7 @@ class StepEnergy:
         context_growth: float,
         pairs: float,
         pairs_growth: float,
+        share: float = 1.0,
     ) -> float:
         """Return the energy of the group over equal steps, idle power included, in J.
 
@@ -86,13 +87,15 @@ class StepEnergy:
             Tokens that decodes read in the first step, and how many more in each further one.
         pairs, pairs_growth
             Query-key pairs of prefill chunks in the first step, and how many more in each further one.
+        share
+            Share of the GPU that the steps have, and thereby of what the board may draw above idle.
 
         Notes
         -----
         Each step's power is held at the board limit. Work and limit are both linear in the number of the step, so
         that one of them is the smaller up to where they cross and the other one from there.
         """
-        spare_w = self.limit_w - self.idle_w
+        spare_w = share * (self.limit_w - self.idle_w)
         work_j = self.step_j(new) + context_tokens * self.context_j + pairs * self.pair_j
         work_growth_j = context_growth * self.context_j + pairs_growth * self.pair_j
         limit_j, limit_growth_j = spare_w * step_s, spare_w * growth_s

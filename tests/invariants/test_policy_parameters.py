@@ -40,6 +40,7 @@ CONTEXTS: dict[str, list[tuple[str, list[str], str]]] = {
             ["workloads.chat.arrivals.shape=[1, 9, 0, 0]", "workloads.chat.arrivals.period=40 min"],
         )
     ],
+    "gpu_sharing": [("cluster/shared_gpu.yaml", [], "devices.edge.sharing")],
     "recovery": [
         (
             "faults/gpu_failure.yaml",

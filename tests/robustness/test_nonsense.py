@@ -11,6 +11,7 @@ from simulator.policies import registry
 from simulator.policies.abr.protocol import Choice
 from simulator.policies.collaboration.protocol import Assignment, Decision
 from simulator.policies.decoding.protocol import Generation, Piece
+from simulator.policies.gpu_sharing import Shares
 from simulator.policies.kv_loading.protocol import LoadPlan
 from simulator.policies.registry import DECISIONS, find
 from simulator.scenario.load import load, resolver
@@ -56,6 +57,7 @@ def policy(decision, answer):
             "settle": 0.0,
             "replicas": lambda self, view: say(view),
         },
+        "gpu_sharing": {"shares": lambda self, llm, sr: say(llm, sr)},
         "abr": {"session": lambda self, ladder, max_buffer_s: Session(say)},
         "collaboration": {
             "together": True,
@@ -168,6 +170,20 @@ ANSWERS = {
     "placement": ["cloud", "", 0, NAN, True, ["edge"], b"edge"],
     "routing": [-1, 2, 99, NAN, INF, None, "0", 0.0, True, [0]],
     "autoscaling": [-1, 0, 99, NAN, INF, None, "1", 1.0, True, [1]],
+    "gpu_sharing": [
+        None,
+        0.5,
+        (0.5, 0.5),
+        Shares(-0.1, 0.5),
+        Shares(0.5, 1.1),
+        Shares(0.6, 0.6),
+        Shares(0.0, 0.0),
+        Shares(NAN, 0.5),
+        Shares(0.5, INF),
+        Shares("0.5", 0.5),
+        Shares(True, 0.0),
+        lambda llm, sr: Shares(1.0, 0.0),  # nothing for SR that is alone
+    ],
     "abr": [
         None,
         0,
@@ -255,6 +271,19 @@ services:
 workloads:
   work: {trace: synthetic, service: ask, arrivals: at_once, requests: 3, input_tokens: 640, output_tokens: 4}
 """
+SHARED = """\
+version: 1
+name: nonsense
+devices:
+  viewer: {profile: galaxy-s20-ultra, phone: {wwan: {trace: steady, bandwidth: 5 Mbit/s}}}
+  gpu: {profile: l40s, sharing: nonsense}
+services:
+  chat: {kind: llm, model: llama-2-7b, gpus: gpu}
+  video: {kind: streaming, phones: [viewer], helpers: {edge: {gpu: gpu, network: edsr-f32b5}}}
+workloads:
+  work: {trace: synthetic, service: chat, arrivals: at_once, requests: 3, input_tokens: 640, output_tokens: 4}
+  watch: {trace: video, service: video, segments: 4}
+"""
 VIDEO = """\
 version: 1
 name: nonsense
@@ -275,8 +304,8 @@ def scenario(desk, decision):
     """Return a scenario whose policy of `decision` is called ``nonsense``."""
     if decision == "abr":
         return VIDEO.format(policies="{collaboration: {name: no_sr, rule: nonsense}}")
-    if decision == "placement":
-        return ASKING
+    if decision in ("placement", "gpu_sharing"):
+        return ASKING if decision == "placement" else SHARED
     if decision == "collaboration":
         return VIDEO.format(policies="{collaboration: nonsense}")
     if decision == "node_order":

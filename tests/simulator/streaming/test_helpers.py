@@ -8,6 +8,7 @@ import pytest
 from devices.catalogue import load_profile
 from devices.errors import InputError
 from devices.profiles import GpuProfile
+from simulator.experiments.evidence import citations
 from simulator.scenario import load_text
 from simulator.streaming.gpu_sr import predicted_sr
 from simulator.streaming.networks import load_network
@@ -160,15 +161,6 @@ def test_what_is_wrong_with_a_helper_is_said(override: str, message: str) -> Non
         run(override)
 
 
-def test_a_gpu_that_serves_does_not_help() -> None:
-    text = TEXT.replace("services:\n", "services:\n  chat: {kind: llm, model: llama-2-7b, gpus: gpu}\n")
-    text += (
-        "  chat: {trace: synthetic, service: chat, requests: 1, rate: 1/s, input_tokens: 9, output_tokens: 4}"
-    )
-    with pytest.raises(InputError, match=r"helpers\.edge\.gpu: 'gpu' serves chat too"):
-        run(text=text)
-
-
 OVER_5G = [
     "services.video.helpers.edge.access=line",
     "links.line.bandwidth=40 Mbit/s",
@@ -256,3 +248,8 @@ def test_a_predicted_helper_draws_what_its_layers_take() -> None:
         gpu.idle_w * result.simulated_s + speed.power_w * busy_s
     )
     assert any("predicted from the layers of edsr-f64b16, not measured" in note for note in result.notes)
+
+
+def test_a_helper_stands_on_the_rates_of_its_video_engines() -> None:
+    cited = {it.field for it in citations(load_text(TEXT, []))}
+    assert {"video.decode.frames_per_s", "video.encode.engines"} <= cited
