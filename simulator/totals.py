@@ -76,16 +76,16 @@ def totals_by_device(
         assert isinstance(profile, GpuProfile)
         step_gpu_s = busy_gpu_s = busy_j = down_gpu_s = off_gpu_s = 0.0
         used = 0
-        for service_name, service in scenario.llm_services.items():
-            for replica in services[service_name].replicas:
+        for service in services.values():
+            for replica in service.replicas:
                 if replica.gpus == name:
                     profile = replica.cost.gpu
-                    step_gpu_s += replica.account.busy_s * service.replica_gpus
-                    busy_gpu_s += replica.account.gpu_s * service.replica_gpus
+                    step_gpu_s += replica.account.busy_s * replica.cost.gpus
+                    busy_gpu_s += replica.account.gpu_s * replica.cost.gpus
                     busy_j += replica.account.busy_j
-                    down_gpu_s += replica.down_s * service.replica_gpus
-                    off_gpu_s += replica.off_s * service.replica_gpus
-                    used += service.replica_gpus
+                    down_gpu_s += replica.down_s * replica.cost.gpus
+                    off_gpu_s += replica.off_s * replica.cost.gpus
+                    used += replica.cost.gpus
         units = processors.get(name, ())
         gpus = device.count or max(used, len(units))
         on_gpu_s = gpus * end_s - off_gpu_s

@@ -21,7 +21,7 @@ from simulator.policies.decoding import Decoding
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.policies.gpu_sharing import GpuSharing
 from simulator.scenario.spec import Scenario, reached
-from simulator.serving.build import Surroundings, build_service, replica_devices, step_cost
+from simulator.serving.build import Surroundings, build_service, replica_places
 from simulator.serving.feed import Feed
 from simulator.serving.models import load_model
 from simulator.serving.sequence import FAILED
@@ -220,9 +220,9 @@ def _build(
         name: build_link(env, name, link, streams, faults, resolve) for name, link in scenario.links.items()
     }
     replicas = {
-        name: replica_devices(service, scenario.devices) for name, service in scenario.llm_services.items()
+        name: replica_places(service, scenario.devices) for name, service in scenario.llm_services.items()
     }
-    ports = [service.replica_gpus for name, service in scenario.llm_services.items() for _ in replicas[name]]
+    ports = [phase.replica_gpus for places in replicas.values() for phase, _ in places]
     storage: dict[str, StorageDevice] = {}
     for name, device in scenario.devices.items():
         if isinstance(load_profile(device.profile), StorageProfile):
@@ -231,6 +231,7 @@ def _build(
         env,
         scenario.devices,
         storage,
+        links,
         streams,
         scenario.record_intervals,
         step_by_step,
@@ -263,10 +264,8 @@ def _build(
             name,
             index,
             service,
-            {
-                gpus: costs.get(name) or step_cost(service, scenario.devices[gpus])
-                for gpus in dict.fromkeys(replicas[name])
-            },
+            replicas[name],
+            costs.get(name),
             next(iter(sizes), 0),
             first_port,
             name in scenario.graph_services,

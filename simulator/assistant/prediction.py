@@ -30,9 +30,10 @@ def predicted_s(service: ServiceRuntime, question: Expected) -> tuple[float, flo
     Where no replica is up, TTFT is `LONGEST_S`.
     """
     up = service.pool.up
-    if not up:
+    first = up if service.prefill is None else service.prefill.pool.up
+    if not up or not first:
         return LONGEST_S, 0.0
-    ttft_s = sum(it.forecast.ttft_s(question) for it in up) / len(up)
+    ttft_s = sum(it.forecast.ttft_s(question) for it in first) / len(first)
     tpot_s = sum(it.forecast.tpot_s(question) for it in up) / len(up)
     return service.request_overhead_s + ttft_s, tpot_s
 

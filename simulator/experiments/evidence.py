@@ -119,7 +119,9 @@ def citations(scenario: Scenario) -> list[Citation]:
 
 def _gpu(scenario: Scenario, name: str, profile: GpuProfile) -> Iterator[Citation]:
     """Yield what a GPU stands on beyond its plain values: products, what engines make of them, video engines."""
-    engines = dict.fromkeys(it.engine for it in scenario.llm_services.values() if name in it.pool)
+    engines = dict.fromkeys(
+        it.engine for it in scenario.llm_services.values() if any(name in phase.pool for phase in it.phases)
+    )
     for key, rate in profile.gemm.items():
         yield from _evidence(name, profile.name, rate.evidence, {}, type(rate), f"gemm.{key}.")
     for used in dict.fromkeys(engine_fit(profile, engine)[1] for engine in engines):
@@ -246,7 +248,7 @@ def fallbacks(scenario: Scenario) -> list[str]:
     return [
         f"services.{name}: {note}"
         for name, service in scenario.llm_services.items()
-        for gpus in service.pool
+        for gpus in dict.fromkeys(gpus for phase in service.phases for gpus in phase.pool)
         for note in stand_ins(service.engine, scenario.devices[gpus].profile)
     ]
 

@@ -82,6 +82,8 @@ def _service(
     ]
     if _known(rows, "faults.gpu.failures"):
         parts.append(figure_tables(labels, _faults(prefix, column), corner))
+    if _known(rows, f"{prefix}kv_transfer.bytes"):
+        parts.append(figure_tables(labels, _kv_transfer(f"{prefix}kv_transfer", column), corner))
     if _known(rows, f"{prefix}slo.attainment"):
         parts.append(figure_tables(labels, _slo(prefix, rows, column), corner))
     if _known(rows, f"{prefix}decoding.generations"):
@@ -156,6 +158,18 @@ def _assistant(
     tables = [figure_tables(labels, groups, corner) for groups in (_latency(prefix, column), placed, worth)]
     phones = _agreed(shown, (lambda it: _phones(it, it.scenario.assistants[service].phones),))
     return "\n".join((f"Service {service}: {phones}", *tables))
+
+
+def _kv_transfer(prefix: str, column: Callable[..., Figures]) -> list[Group]:
+    """Return the columns of what the KV of prompts takes from where it is computed to where it is used."""
+    titles = {"KV waits": "wait_s", "KV transfer": "transfer_s"}
+    return [
+        *(
+            Group(title, [column(it, f"{prefix}.{figure}.{it}", "s") for it in ("mean", "p99")])
+            for title, figure in titles.items()
+        ),
+        Group("KV moved", [column("in all", f"{prefix}.bytes", "B")]),
+    ]
 
 
 def _slo(prefix: str, rows: Sequence[Row], column: Callable[..., Figures]) -> list[Group]:

@@ -110,7 +110,11 @@ def unknown_figures(slo: Sequence[Objective], scenario: Scenario, service: str) 
         figures = summarize_asks(Table(ASKS), scenario.assistants[service], scenario.warmup)
     else:
         spec = scenario.llm_services[service]
-        nothing = Table(request_schema(list(spec.kv_tiers), service in scenario.graph_services))
+        nothing = Table(
+            request_schema(
+                list(spec.kv_tiers), service in scenario.graph_services, handovers=len(spec.phases) > 1
+            )
+        )
         figures = {
             **service_figures(nothing, spec, scenario.warmup, scenario.slo_classes(service)),
             "gpu_busy_share": None,

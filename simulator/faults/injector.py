@@ -30,13 +30,13 @@ class _Gpus:
         if not self.failures:
             self.since_s = now_s
         self.failures += 1
-        return self.service.rescues.fail(self.replica, returns)
+        return self.service.fail(self.replica, returns)
 
     def repair(self, now_s: float) -> None:
         self.failures -= 1
         if not self.failures:
             self.replica.down_s += now_s - self.since_s
-            self.service.pool.repair(self.replica)
+            self.service.repair(self.replica)
 
 
 class Injector:
@@ -78,8 +78,9 @@ class Injector:
         """One row per occurrence of a fault."""
         self._gpus: dict[str, list[_Gpus]] = {}
         for name, service in scenario.llm_services.items():
-            for gpus in service.pool:
-                self._gpus.setdefault(gpus, [])
+            for phase in service.phases:
+                for gpus in phase.pool:
+                    self._gpus.setdefault(gpus, [])
             for replica in services[name].replicas:
                 self._gpus[replica.gpus].append(_Gpus(services[name], replica))
         self._broken = dict.fromkeys(storage, 0)  # failures of a storage device that are not over
@@ -102,7 +103,7 @@ class Injector:
             if until is not None and time_s >= until:
                 break
             env.run_before(time_s)
-            if env.peek() == inf and not any(service.rescues.stranded for service in self._services.values()):
+            if env.peek() == inf and not any(service.stranded for service in self._services.values()):
                 break
             env.advance(time_s)
             for change in changes:
@@ -111,7 +112,7 @@ class Injector:
                 else:
                     self._end(change)
             for service in self._services.values():
-                service.rescues.recover()
+                service.recover()
         env.run(until=until)
 
     def close(self) -> None:

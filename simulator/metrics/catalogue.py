@@ -88,6 +88,14 @@ METRICS = (
         "surrogate of the net win rate over autoregressive decoding; low, high: anchors off by 0.05",
     ),
     (
+        "kv_transfer.wait_s",
+        "s",
+        LOWER,
+        "from a first token until the KV of its prompt has a place to go to, where a service prefills apart",
+    ),
+    ("kv_transfer.transfer_s", "s", LOWER, "time that the KV of a prompt takes to the replica that decodes"),
+    ("kv_transfer.bytes", "B", NEITHER, "KV that was moved so"),
+    (
         "slo.attainment",
         "",
         HIGHER,

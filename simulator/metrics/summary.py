@@ -20,6 +20,9 @@ Attainment, goodput
 Hit rate of a tier
     Prompt tokens found there at admission over all prompt tokens admitted; ``gpu`` is the prefix cache in GPU
     memory. A tier counts only what no faster one held. Found is not loaded: compute_only finds and computes.
+KV transfer
+    Where a service prefills apart: from a request's first token until its KV has a place to go to, how long it takes to
+    go there, and its bytes, over the requests that latencies are over; each request's last transfer.
 Busy share
     GPU time in engine steps over GPU time in all.
 
@@ -91,6 +94,7 @@ from simulator.metrics.answers import answer_figures
 from simulator.metrics.asks import summarize_asks
 from simulator.metrics.decoding import summarize_decoding
 from simulator.metrics.faults import lost_work, service_faults, summarize_faults
+from simulator.metrics.kv_transfer import summarize_kv_transfer
 from simulator.metrics.registry import custom_figures
 from simulator.metrics.slo_classes import summarize_slo
 from simulator.metrics.steady_state import steady_state
@@ -205,6 +209,11 @@ def service_figures(
             "computed_tokens": int(table.column("computed_tokens").sum()),
             "preemptions": int(table.column("preemptions").sum()),
         },
+        **(
+            {"kv_transfer": summarize_kv_transfer(table, done & steady.kept)}
+            if "transfer_bytes" in table.schema
+            else {}
+        ),
         **({"decoding": summarize_decoding(table, done)} if graphs else {}),
         **({"slo": summarize_slo(table, classes, steady.kept, end_s)} if classes else {}),
         **({} if warmup == "none" else {"steady_state": steady.as_data()}),

@@ -121,7 +121,12 @@ def _unit(
     if target == "phone":
         count, what = device.count or 1, "phones"
     else:
-        users = [it for it in services.values() if isinstance(it, LlmService) and fault.device in it.pool]
+        users = [
+            it
+            for it in services.values()
+            if isinstance(it, LlmService)
+            and all(gpus in devices for phase in it.phases for gpus in phase.pool)
+        ]
         count, what = sum(replica_devices(it, devices).count(str(fault.device)) for it in users), "replicas"
     if fault.unit >= count:
         yield Problem((*path, "unit"), f"is {fault.unit}; {fault.device} has {count} {what}, numbered from 0")

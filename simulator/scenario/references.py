@@ -142,6 +142,11 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
     for name, place in _gpu_names(gpus):
         yield from _entry(data, (*path, "gpus", *place), name, "devices")
         yield from _of_kind(data, (*path, "gpus", *place), name, "gpu")
+    if isinstance(prefill := service.get("prefill"), dict):
+        place = (*path, "prefill")
+        yield from _entry(data, (*place, "gpus"), prefill.get("gpus"), "devices")
+        yield from _of_kind(data, (*place, "gpus"), prefill.get("gpus"), "gpu")
+        yield from _entry(data, (*place, "link"), prefill.get("link"), "links")
     yield from _entry(data, (*path, "cold_start", "weights_from"), _weights_from(service), "devices")
     yield from _of_kind(data, (*path, "cold_start", "weights_from"), _weights_from(service), "storage")
 
@@ -236,12 +241,18 @@ def _unused(data: Mapping[str, Any]) -> Iterator[Problem]:
     )
     links = {name for _, device in _entries(data, "devices") for name in _links_of(device)}
     for service in services:
+        if isinstance(prefill := service.get("prefill"), dict):
+            used.update(_texts([prefill.get("gpus")]))
+            links.update(_texts([prefill.get("link")]))
         for _, helper in _entries(service, "helpers"):
             used.update(_texts([helper.get("gpu")]))
             links.update(_texts([helper.get("download"), helper.get("access")]))
     places = [place for service in services for _, place in _entries(service, "places")]
     links.update(link for place in places for link in _texts(place.get("links")))
-    for section, known, by in (("devices", used, "service"), ("links", links, "device or place")):
+    for section, known, by in (
+        ("devices", used, "service"),
+        ("links", links, "device or place"),
+    ):
         for name in _written(data, section):
             if name not in known:
                 yield Problem((section, name), f"no {by} uses it", key=True)

@@ -11,6 +11,7 @@ from devices.profiles import GpuProfile
 from devices.sourced import unknown_name
 from simulator.policies.autoscaling import Autoscaling
 from simulator.policies.decoding import Decoding
+from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.scenario.assistant_relations import check_assistant
 from simulator.scenario.assistant_spec import AssistantService
 from simulator.scenario.fault_relations import check_fault
@@ -47,19 +48,7 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
         if isinstance(service, AssistantService):
             yield from check_assistant(name, service, parts.devices, parts.services)
             continue
-        yield from _parallelism(("services", name), service)
-        yield from _other_services(name, service, parts)
-        yield from _autoscaling(("services", name), service, parts.devices)
-        if not isinstance(service.gpus, str) and service.replicas is not None:
-            yield Problem(
-                ("services", name, "replicas"), "says again what gpus says; allowed: one of the two"
-            )
-        for gpus, replicas in service.pool.items():
-            device = parts.devices.get(gpus)
-            if device is not None and _is_gpu(device):
-                yield from _gpu_count(("services", name), service, gpus, replicas, device)
-                yield from check_precision(("services", name), service, device)
-                yield from check_memory(("services", name), service, device)
+        yield from _llm(name, service, parts)
     yield from _shared_gpus(parts)
     yield from check_sharing(parts.devices, parts.services)
     sound: dict[str, WorkloadSpec] = {}
@@ -71,6 +60,24 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
     yield from check_sizes(replace(parts, workloads=sound))
     for name, fault in parts.faults.items():
         yield from check_fault(("faults", name), fault, parts.devices, parts.services)
+
+
+def _llm(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
+    yield from _other_services(name, service, parts)
+    yield from _autoscaling(("services", name), service, parts.devices)
+    if not isinstance(service.gpus, str) and service.replicas is not None:
+        yield Problem(("services", name, "replicas"), "says again what gpus says; allowed: one of the two")
+    for phase, place in zip(
+        service.phases, (("services", name), ("services", name, "prefill")), strict=False
+    ):
+        yield from _parallelism(place, phase)
+        for gpus, replicas in phase.pool.items():
+            device = parts.devices.get(gpus)
+            if device is not None and _is_gpu(device):
+                yield from _gpu_count(place, phase, gpus, replicas, device)
+                yield from check_precision(place, phase, device)
+                yield from check_memory(place, phase, device)
+    yield from _prefill(name, service, parts)
 
 
 def _bandwidth(path: Path_, bandwidth: float | BandwidthTrace | BandwidthUniform | None) -> Iterator[Problem]:
@@ -152,6 +159,25 @@ def _other_services(name: str, service: LlmService, parts: Parts) -> Iterator[Pr
             yield Problem(("services", name, "policies", "decoding"), message)
 
 
+def _prefill(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
+    """What does not go together with replicas that prefill for others."""
+    if len(service.phases) == 1:
+        return
+    path: Path_ = ("services", name, "prefill")
+    decoding: Decoding = service.policies.decoding  # type: ignore[assignment]
+    autoscaling: Autoscaling = service.policies.autoscaling  # type: ignore[assignment]
+    others = [
+        other
+        for other, it in parts.services.items()
+        if isinstance(it, LlmService) and name in it.policies.decoding.services  # type: ignore[attr-defined]
+    ]
+    if not isinstance(decoding, Autoregressive) or others:
+        message = "answers in parts need the KV of one another, which other replicas have; allowed: policies.decoding"
+        yield Problem(path, f"{message} autoregressive, also of services that decode parts here")
+    if autoscaling.minimum is not None:
+        yield Problem(path, "does not go together with policies.autoscaling; allowed: fixed")
+
+
 def _gpu_count(
     path: Path_, service: LlmService, gpus: str, replicas: int | None, device: DeviceSpec
 ) -> Iterator[Problem]:
@@ -184,14 +210,16 @@ def _shared_gpus(parts: Parts) -> Iterator[Problem]:
     """Services on the same GPUs must say how many each takes: otherwise each would take them all."""
     for name, device in parts.devices.items():
         users = {
-            user: service
+            user if number == 0 else f"{user}.prefill": phase
             for user, service in parts.services.items()
-            if isinstance(service, LlmService) and name in service.pool
+            if isinstance(service, LlmService)
+            for number, phase in enumerate(service.phases)
+            if name in phase.pool
         }
         if device.count is None or len(users) < 2:
             continue
         for user, service in users.items():
-            if service.pool[name] is None:
+            if service.pool[name] is None and set(users) - {user, f"{user}.prefill"}:
                 yield Problem(
                     ("services", user),
                     f"shares {name} with another service and so must say how many replicas it has",

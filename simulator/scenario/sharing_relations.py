@@ -20,7 +20,7 @@ def check_sharing(
         served = {
             user: service
             for user, service in services.items()
-            if isinstance(service, LlmService) and name in service.pool
+            if isinstance(service, LlmService) and any(name in phase.pool for phase in service.phases)
         }
         helpers: list[Path_] = [
             ("services", user, "helpers", helper, "gpu")
@@ -54,14 +54,17 @@ def _replicas(
 
     need = 0
     for user, service in served.items():
-        if service.replica_gpus > 1:
-            message = f"a replica takes {service.replica_gpus} GPUs; allowed on a shared GPU: 1"
-            key = "tensor_parallel" if service.tensor_parallel > 1 else "pipeline_parallel"
-            yield Problem(("services", user, key), message)
+        for phase, place in zip(
+            service.phases, (("services", user), ("services", user, "prefill")), strict=False
+        ):
+            if name in phase.pool and phase.replica_gpus > 1:
+                message = f"a replica takes {phase.replica_gpus} GPUs; allowed on a shared GPU: 1"
+                key = "tensor_parallel" if phase.tensor_parallel > 1 else "pipeline_parallel"
+                yield Problem((*place, key), message)
         if not isinstance(service.policies.autoscaling, Fixed):
             message = f"switches replicas off that share {name!r} with helpers; allowed: fixed"
             yield Problem(("services", user, "policies", "autoscaling"), message)
-        if all(gpus in devices for gpus in service.pool):
+        if all(gpus in devices for phase in service.phases for gpus in phase.pool):
             need += sum(gpus == name for gpus in replica_devices(service, devices))
     if need > (device.count or 1):
         message = f"has {need} replicas, each of which shares a GPU of its own; count is {device.count or 1}"

@@ -8,7 +8,7 @@ Reading and checking live in `simulator.scenario.load`; nothing here knows of Si
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from devices.quantity import (
@@ -138,6 +138,22 @@ class ColdStart:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefillSpec:
+    """Replicas that do nothing but prefill, for a service whose own replicas then only decode (disaggregation)."""
+
+    gpus: str
+    """Name of the GPU device that prefills; it may be that of the service."""
+    link: str
+    """Name of the link over which KV goes to the replicas that decode; shared with all else that uses it."""
+    replicas: NonNegativeCount = 1
+    """How many; 0: none, so that the service's own replicas prefill too."""
+    tensor_parallel: Count = 1
+    """GPUs that share every layer of a replica."""
+    pipeline_parallel: Count = 1
+    """Stages among which a replica's layers are dealt out, each of `tensor_parallel` GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
 class LlmService:
     """An LLM behind a continuous-batching engine."""
 
@@ -158,6 +174,8 @@ class LlmService:
     in truth hangs on the model and on what is asked."""
     replicas: Pieces | None = None
     """Independent copies; None: as many as the GPUs allow (one where their count is open too), or as `gpus` says."""
+    prefill: PrefillSpec | None = None
+    """Replicas that prefill for the ones above; None: those prefill too."""
     engine: str = "vllm-0.12"
     """Serving engine and version whose overheads apply (`hetsim list engines`)."""
     precision: Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"] | None = None
@@ -197,6 +215,26 @@ class LlmService:
     def pool(self) -> Mapping[str, int | None]:
         """Replicas by the GPU device that serves them; None: as many as its GPUs allow."""
         return {self.gpus: self.replicas} if isinstance(self.gpus, str) else self.gpus
+
+    @property
+    def phases(self) -> tuple[LlmService, ...]:
+        """The service itself; where it prefills apart: the half that decodes, and the half that prefills.
+
+        Prefixes are cached, and KV tiers used, by the half that prefills.
+        """
+        prefill = self.prefill
+        if prefill is None or not prefill.replicas:
+            return (self,)
+        decoding = replace(self, prefill=None, prefix_cache=False, kv_tiers=())
+        prefilling = replace(
+            self,
+            prefill=None,
+            gpus=prefill.gpus,
+            replicas=prefill.replicas,
+            tensor_parallel=prefill.tensor_parallel,
+            pipeline_parallel=prefill.pipeline_parallel,
+        )
+        return decoding, prefilling
 
     @property
     def replica_gpus(self) -> int:

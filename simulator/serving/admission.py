@@ -93,7 +93,13 @@ class AdmissionQueue:
                     break
                 place -= 1
         waiting.insert(place, sequence)
-        self.waiting_tokens += sequence.prefill_to
+        self.waiting_tokens += _unfilled_tokens(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Take out a sequence that will not be served here."""
+        self.waiting.remove(sequence)
+        self.waiting_tokens -= _unfilled_tokens(sequence)
+        self.memory_full = False  # another one may be the next
 
     def _key(self, sequence: Sequence) -> float:
         key = self._queueing.key(sequence.request)
@@ -111,19 +117,13 @@ class AdmissionQueue:
         steps
             Steps for which the decodes must have memory.
         """
-        waiting, batch, kv, start_load = self.waiting, self._batch, self._kv, self._loader.start
+        waiting, batch = self.waiting, self._batch
         admitted = batch.admitted
         while waiting and not self.memory_full and len(admitted) < self.max_sequences:
             sequence = waiting[0]
             if left <= 0 and sequence is self._refused:
                 return  # asked once, so that it makes no difference into how many runs the steps are cut
-            outcome = kv.admit(sequence, left > 0, start_load)
-            if outcome is Admission.NO_MEMORY and batch.decodes:
-                # What is reserved for the decodes is an upper bound: count.
-                kv.reserve_exactly(batch.decodes, steps)
-                outcome = kv.admit(sequence, left > 0, start_load)
-            if outcome is Admission.NO_MEMORY and not admitted and kv.unpin_all():
-                outcome = kv.admit(sequence, left > 0, start_load)
+            outcome = self._try(sequence, left > 0, steps)
             if outcome is Admission.NO_MEMORY:
                 self.memory_full = True
             elif outcome is Admission.NO_BUDGET:
@@ -131,8 +131,12 @@ class AdmissionQueue:
             if outcome is not Admission.ADMITTED:
                 return
             waiting.popleft()
-            self.waiting_tokens -= sequence.prefill_to
+            self.waiting_tokens -= _unfilled_tokens(sequence)
             admitted[sequence] = None
+            if sequence.handover is not None:
+                sequence.log(self._env, "transfer", sequence.prefill_to)
+                sequence.handover.begin()
+                continue
             if sequence.admitted_s < 0.0:  # else it was preempted
                 sequence.admitted_s = self._env._now
             if self._env.log is not None:
@@ -143,6 +147,18 @@ class AdmissionQueue:
                 batch.line(sequence).append(sequence)
                 if not sequence.yields:
                     left -= sequence.compute_to - sequence.position
+
+    def _try(self, sequence: Sequence, may_compute: bool, steps: int) -> Admission:
+        """Try to admit a sequence; where memory is short, with what can be found."""
+        batch, kv, start_load = self._batch, self._kv, self._loader.start
+        outcome = kv.admit(sequence, may_compute, start_load)
+        if outcome is Admission.NO_MEMORY and batch.decodes:
+            # What is reserved for the decodes is an upper bound: count.
+            kv.reserve_exactly(batch.decodes, steps)
+            outcome = kv.admit(sequence, may_compute, start_load)
+        if outcome is Admission.NO_MEMORY and not batch.admitted and kv.unpin_all():
+            outcome = kv.admit(sequence, may_compute, start_load)
+        return outcome
 
     def make_room(self) -> None:
         """See to it that the decodes have blocks for one step; else give up what is pinned, then preempt."""
@@ -157,13 +173,16 @@ class AdmissionQueue:
         """Take a sequence out of the batch: it waits before all that have its key, and will be recomputed."""
         victim.log(self._env, "preempt", victim.position)
         self._batch.remove(victim)
-        victim.reset()
+        if victim.handover is not None:
+            victim.handover.pause()
+        else:
+            victim.reset()
         victim.preemptions += 1
         place = 0
         while place < len(self.waiting) and self.waiting[place].queue_key < victim.queue_key:
             place += 1
         self.waiting.insert(place, victim)
-        self.waiting_tokens += victim.prefill_to
+        self.waiting_tokens += _unfilled_tokens(victim)
         self.memory_full = False
 
     def clear(self) -> None:
@@ -176,3 +195,8 @@ class AdmissionQueue:
 
 def _queue_key(sequence: Sequence) -> float:
     return sequence.queue_key
+
+
+def _unfilled_tokens(sequence: Sequence) -> int:
+    """Return the tokens that a sequence which waits has to prefill."""
+    return 0 if sequence.handover is not None else sequence.prefill_to

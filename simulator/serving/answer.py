@@ -222,7 +222,7 @@ class Answer:
 
     def _replica(self, number: int) -> Replica:
         runtime = self._runtime(number)
-        return runtime.replicas[self._places[runtime.name]]
+        return runtime.pool.replicas[self._places[runtime.name]]
 
     def _sequence(self, number: int) -> GenerationSequence:
         it = self.generations[number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulator.core import Environment
 from simulator.serving.decodes import Decodes
+from simulator.serving.handover import Handover
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.loader import Loader
 from simulator.serving.sequence import Sequence
@@ -24,7 +25,7 @@ class Batch:
         Its back pointers.
     """
 
-    __slots__ = ("_env", "_kv", "_loader", "admitted", "decodes", "prefilling", "yielding")
+    __slots__ = ("_env", "_kv", "_loader", "admitted", "decodes", "leaving", "prefilling", "yielding")
 
     def __init__(self, env: Environment, kv: KvManager, loader: Loader) -> None:
         self._env = env
@@ -36,6 +37,8 @@ class Batch:
         """May take a chunk of the coming step."""
         self.yielding: list[Sequence] = []
         """Likewise, from what the others leave."""
+        self.leaving: dict[Sequence, Handover] = {}
+        """Not of the batch any more: prefilled here, to be decoded elsewhere; they hold memory until they are there."""
         self.decodes = Decodes(kv.block_tokens, kv.pool.chunk_blocks)
 
     def line(self, sequence: Sequence) -> list[Sequence]:
@@ -88,6 +91,19 @@ class Batch:
             )
         del self.admitted[sequence]
 
+    def set_aside(self, handover: Handover) -> None:
+        """Take a prefilled sequence out that will be decoded elsewhere; its KV stays."""
+        sequence = handover.sequence
+        handover.private_blocks, handover.shared = sequence.private_blocks, sequence.shared
+        sequence.private_blocks, sequence.shared = 0, []
+        del self.admitted[sequence]
+        self.leaving[sequence] = handover
+
+    def let_go(self, handover: Handover) -> None:
+        """Give the memory back of a sequence that was set aside."""
+        del self.leaving[handover.sequence]
+        self._kv.give_back(handover.private_blocks, handover.shared)
+
     def remove(self, victim: Sequence) -> None:
         """Take a sequence out before its end, wherever it stands, and give its memory back."""
         del self.admitted[victim]
@@ -103,7 +119,7 @@ class Batch:
         self._kv.release(victim)
 
     def clear(self) -> int:
-        """Lose all of them with the memory; return the tokens of KV that they held."""
+        """Lose all of them with the memory, also who is leaving; return the tokens of KV that they held."""
         held_tokens = 0
         for sequence in self.admitted:
             held_tokens += sequence.position - sequence.generated_tokens
@@ -112,6 +128,8 @@ class Batch:
             if sequence.join_call is not None:
                 sequence.join_call.cancel()
         self.decodes.clear()
+        held_tokens += sum(sequence.prefill_to for sequence in self.leaving)
+        self.leaving.clear()
         for sequence in self.admitted:
             held_tokens += sequence.generated_tokens
         self.admitted.clear()

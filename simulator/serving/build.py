@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
 
 from devices.catalogue import engine_fit, load_profile
 from devices.errors import Fault, InputError
 from devices.profiles import NUMBER_FORMATS, GpuProfile
-from simulator.core import Environment, Streams, Table
+from simulator.core import Channel, Environment, Streams, Table
 from simulator.policies.autoscaling import Autoscaling
 from simulator.policies.batching import Batching
 from simulator.scenario.spec import DeviceSpec, LlmService
@@ -24,6 +25,8 @@ from simulator.serving.pipeline_cost import PipelineCost
 from simulator.serving.pointers import POINTERS, Pointers
 from simulator.serving.prefix_ids import Instructions
 from simulator.serving.replica import Replica
+from simulator.serving.replica_pool import ReplicaPool
+from simulator.serving.sequence import Sequence
 from simulator.serving.service import ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
@@ -84,28 +87,53 @@ def stored_token_bytes(service: LlmService, model: ModelSpec) -> float:
     return model.kv_bytes_per_token * (service.kv_bits or model.kv_bits) / model.kv_bits
 
 
-def replica_devices(service: LlmService, devices: Mapping[str, DeviceSpec]) -> list[str]:
-    """Return the GPU device of each replica: as many as asked for, else as many as the GPUs allow, else one."""
-    placed: list[str] = []
-    for name, replicas in service.pool.items():
-        count = devices[name].count
-        placed += [name] * (replicas or (1 if count is None else count // service.replica_gpus))
+def replica_places(service: LlmService, devices: Mapping[str, DeviceSpec]) -> list[tuple[LlmService, str]]:
+    """Return phase of the service (`LlmService.phases`) and GPU device of each replica, in the order of their numbers.
+
+    There are as many as asked for, else as many as the GPUs allow that no other phase takes, else one.
+    """
+    placed: list[tuple[LlmService, str]] = []
+    for phase in service.phases:
+        for name, replicas in phase.pool.items():
+            count = devices[name].count
+            taken = sum(it.replica_gpus * (it.pool.get(name) or 0) for it in service.phases)
+            free = 1 if count is None else (count - taken) // phase.replica_gpus
+            placed += [(phase, name)] * (replicas or max(1, free))
     return placed
+
+
+def replica_devices(service: LlmService, devices: Mapping[str, DeviceSpec]) -> list[str]:
+    """Return the GPU device of each replica."""
+    return [name for _, name in replica_places(service, devices)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What replicas on the same device have in common."""
+    """What replicas of one phase on the same device have in common."""
 
+    phase: LlmService
+    gpus: str
     cost: StepCost
     kv_blocks: int
     full: Saturation
 
 
-def _kind(service: LlmService, device: DeviceSpec, cost: StepCost) -> _Kind:
-    blocks = kv_capacity_blocks(service, device, cost.model, cost.gpu)
-    full = Saturation(cost, own_budget(service), _max_sequences(service, cost), blocks * service.block_tokens)
-    return _Kind(cost, blocks, full)
+def _kinds(
+    devices: Mapping[str, DeviceSpec], places: Iterable[tuple[LlmService, str]], cost: StepCost | None
+) -> list[_Kind]:
+    """Return the kind of each replica; `cost`: instead of the catalogue's."""
+    kinds: dict[tuple[int, str], _Kind] = {}
+    found = []
+    for phase, gpus in places:
+        key = id(phase), gpus
+        if key not in kinds:
+            own = cost or step_cost(phase, devices[gpus])
+            blocks = kv_capacity_blocks(phase, devices[gpus], own.model, own.gpu)
+            tokens = blocks * phase.block_tokens
+            full = Saturation(own, own_budget(phase), _max_sequences(phase, own), tokens)
+            kinds[key] = _Kind(phase, gpus, own, blocks, full)
+        found.append(kinds[key])
+    return found
 
 
 def _max_sequences(service: LlmService, cost: StepCost) -> int:
@@ -125,6 +153,8 @@ class Surroundings:
     """The scenario's devices by name."""
     storage: Mapping[str, StorageDevice]
     """Its storage devices by name."""
+    links: Mapping[str, tuple[Channel, Channel]]
+    """Channels of its links by name, there and back."""
     streams: Streams
     """Its random streams."""
     record_intervals: bool
@@ -140,7 +170,8 @@ def build_service(
     name: str,
     index: int,
     service: LlmService,
-    costs: Mapping[str, StepCost],
+    places: Several[tuple[LlmService, str]],
+    cost: StepCost | None,
     prefix_block_tokens: int,
     first_port: int,
     graphs: bool,
@@ -155,8 +186,10 @@ def build_service(
         Name of the service, and its number, by which its prefix blocks are told from those of others.
     service
         What the scenario says.
-    costs
-        Step cost by GPU device of the service.
+    places
+        Where its replicas are (`replica_places`).
+    cost
+        Step cost instead of the catalogue's.
     prefix_block_tokens
         Tokens per hash id of its workloads; 0 where they carry none.
     first_port
@@ -173,16 +206,13 @@ def build_service(
             )
         )
     policies = service.policies
-    kinds = {gpus: _kind(service, around.devices[gpus], cost) for gpus, cost in costs.items()}
-    cost = next(iter(costs.values()))
+    kinds = _kinds(around.devices, places, cost)
+    cost = kinds[0].cost
     token_bytes = stored_token_bytes(service, cost.model)
-    tiers = KvTiers(
-        [around.storage[tier] for tier in service.kv_tiers],
-        index * NAMESPACE,
-        prefix_block_tokens,
-        token_bytes,
-        service.io_chunk_tokens * token_bytes,
-    )
+    operation_bytes = service.io_chunk_tokens * token_bytes
+    stores = [around.storage[tier] for tier in service.kv_tiers]
+    tiers = KvTiers(stores, index * NAMESPACE, prefix_block_tokens, token_bytes, operation_bytes)
+    prefill = service.prefill if len(service.phases) > 1 else None
     runtime = ServiceRuntime(
         around.env,
         name,
@@ -195,14 +225,22 @@ def build_service(
         policies.recovery,  # type: ignore[arg-type]
         graphs,
         around.faults,
+        prefill is not None,
     )
     if around.record_intervals:
         runtime.intervals, runtime.pointers = Table(INTERVALS), Table(POINTERS)
-    for number, gpus in enumerate(replica_devices(service, around.devices)):
+    prefilling, on_prefilled = runtime.pool, None
+    if prefill is not None:
+        prefilling = ReplicaPool(policies.routing)  # type: ignore[arg-type]
+        channel, _ = around.links[prefill.link]
+        on_prefilled = runtime.prefill_apart(prefilling, channel, cost.model.kv_bytes_per_token)
+    for number, kind in enumerate(kinds):
         port = first_port + number
-        runtime.pool.add(
-            _replica(around, runtime, service, number, gpus, kinds[gpus], port, prefix_block_tokens)
-        )
+        if prefill is not None and kind.phase is kinds[0].phase:  # decodes only: it shares and stores nothing
+            bare = KvTiers([], index * NAMESPACE, 0, token_bytes, operation_bytes)
+            runtime.pool.add(_replica(around, runtime, kind, number, port, bare, None))
+        else:
+            prefilling.add(_replica(around, runtime, kind, number, port, tiers, on_prefilled))
     autoscaling: Autoscaling = policies.autoscaling  # type: ignore[assignment]
     if autoscaling.minimum is not None:
         start = service.cold_start
@@ -223,16 +261,16 @@ def build_service(
 def _replica(
     around: Surroundings,
     runtime: ServiceRuntime,
-    service: LlmService,
-    number: int,
-    gpus: str,
     kind: _Kind,
+    number: int,
     port: int,
-    prefix_block_tokens: int,
+    tiers: KvTiers,
+    on_prefilled: Callable[[Replica, Sequence], None] | None,
 ) -> Replica:
-    """Build replica `number` of a service, on the device `gpus`."""
-    policies, tiers, cost = service.policies, runtime.tiers, kind.cost
-    budget = own_budget(service)
+    """Build replica `number` of a service."""
+    service, cost = kind.phase, kind.cost
+    policies = service.policies
+    budget, prefix_block_tokens = own_budget(service), tiers.block_tokens
     pool = BlockPool(
         kind.kv_blocks,
         prefix_block_tokens // service.block_tokens,
@@ -257,7 +295,7 @@ def _replica(
     return Replica(
         around.env,
         number,
-        gpus,
+        kind.gpus,
         cost,
         kv,
         policies.batching,  # type: ignore[arg-type]
@@ -273,4 +311,5 @@ def _replica(
         runtime.intervals,
         pointers,
         around.step_by_step,
+        on_prefilled,
     )

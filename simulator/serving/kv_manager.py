@@ -111,6 +111,8 @@ class KvManager:
         A request with KV to load is admitted even where the coming step has no budget left (`may_compute` False),
         so that loading starts on arrival; one that only computes would hold memory in vain.
         """
+        if sequence.handover is not None:
+            return self._admit_handed_over(sequence)
         pool = self.pool
         blocks = -(-sequence.prefill_to // self.block_tokens)
         ids: list[int] = []
@@ -151,6 +153,16 @@ class KvManager:
             sequence.overlaps = plan.overlap_layers
             self.tiers.touch(ids[resident:])
             sequence.load = start_load(sequence, segments, sequence.stored_tokens - plan.load_from)
+        return Admission.ADMITTED
+
+    def _admit_handed_over(self, sequence: Sequence) -> Admission:
+        """Reserve blocks for KV that was computed elsewhere and is about to be sent."""
+        blocks = -(-sequence.prefill_to // self.block_tokens)
+        if not self.pool.make_room(blocks):
+            return Admission.NO_MEMORY
+        self.pool.private_blocks += blocks
+        sequence.private_blocks = blocks
+        sequence.position = sequence.compute_to = 0
         return Admission.ADMITTED
 
     def _ask(self, sequence: Sequence, segments: list[Segment], resident_tokens: int) -> LoadPlan:
@@ -255,10 +267,14 @@ class KvManager:
 
     def release(self, sequence: Sequence) -> None:
         """Give back what a sequence holds, apart from what is reserved for decodes."""
-        self.pool.private_blocks -= sequence.private_blocks
+        self.give_back(sequence.private_blocks, sequence.shared)
         sequence.private_blocks = 0
-        self.pool.release(sequence.shared)
         sequence.shared = []
+
+    def give_back(self, private_blocks: int, shared: list[int]) -> None:
+        """Give back blocks that nobody else has, and references to shared ones."""
+        self.pool.private_blocks -= private_blocks
+        self.pool.release(shared)
 
     def clear(self) -> None:
         """Lose everything in GPU memory, pins and what is reserved for decodes included."""

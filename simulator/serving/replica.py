@@ -26,6 +26,7 @@ from simulator.serving.admission import AdmissionQueue
 from simulator.serving.batch import Batch
 from simulator.serving.forecast import ReplicaForecast, Saturation
 from simulator.serving.gpu_share import GpuShare
+from simulator.serving.handover import Handover
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.loader import Loader
 from simulator.serving.pointers import Pointers
@@ -72,6 +73,8 @@ class Replica:
         Record of where the pointers of prompts were; None: nothing is recorded.
     step_by_step
         Make every run one step long: the slow reference that the closed form is checked against.
+    on_prefilled
+        Told each sequence that is prefilled here and will be decoded elsewhere; None: they are decoded here.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Replica:
         intervals: Table | None,
         pointers: Pointers | None,
         step_by_step: bool = False,
+        on_prefilled: Callable[[Replica, Sequence], None] | None = None,
     ) -> None:
         self.env = env
         self.index = index
@@ -102,6 +106,7 @@ class Replica:
         self.kv = kv
         self.on_finish = on_finish
         self.on_progress = on_progress
+        self._on_prefilled = on_prefilled
         self.pointers = pointers
         self.outstanding_tokens = 0
         """Prompt and answer tokens of all unfinished requests sent here."""
@@ -136,6 +141,7 @@ class Replica:
         self._loop = RunLoop(env, self.scheduler, cost.model.layers, self._end)
         self._ending = False  # within `_end`
         self._arrived: list[Sequence] = []  # submitted meanwhile
+        self._received: list[Sequence] = []  # whose KV has come over during the step under way
 
     # ---------------------------------------------------------------- what others call
 
@@ -175,8 +181,11 @@ class Replica:
         queue = self.queue
         self.outstanding_tokens += sequence.input_tokens + sequence.output_tokens
         queue.put(sequence)
-        if queue.waiting[0] is sequence and self.kv.tiers.tiers:
-            # Starts its load, if it has one, without waiting for the step's end.
+        handover = sequence.handover
+        if handover is not None:
+            handover.target = self
+        if queue.waiting[0] is sequence and (self.kv.tiers.tiers or handover is not None):
+            # Starts its load or transfer, if it has one, without waiting for the step's end.
             queue.admit(0, max(1, self._loop.run.steps))
         self._loop.poke()
 
@@ -187,6 +196,43 @@ class Replica:
         if self.pointers is not None:
             self.pointers.stop(self.batch.admitted)
 
+    # ---------------------------------------------------------------- handovers between prefill and decode
+
+    def set_aside(self, handover: Handover) -> None:
+        """Keep the KV of a prompt that was prefilled here until `let_go`."""
+        self.batch.set_aside(handover)
+
+    def let_go(self, handover: Handover) -> None:
+        """Give up the KV of a prompt that was prefilled here: it has come over, or nobody wants it any more."""
+        self.batch.let_go(handover)
+        self._freed(handover.sequence)
+
+    def withdraw(self, sequence: Sequence) -> None:
+        """Forget a sequence whose KV will not come over: it was lost where it was prefilled."""
+        if sequence in self.batch.admitted:
+            self.batch.remove(sequence)
+        else:
+            self.queue.remove(sequence)
+        self._freed(sequence)
+
+    def receive(self, sequence: Sequence) -> None:
+        """Decode a sequence from the next step on: all its KV has come over."""
+        sequence.log(self.env, "transferred")
+        sequence.position = sequence.compute_to = sequence.prefill_to
+        if self._loop.run.steps:  # it joins the others when their step has ended
+            self._received.append(sequence)
+            self._loop.cut()
+        else:
+            self.batch.start_decoding(sequence)
+            self._loop.poke()
+
+    def _freed(self, sequence: Sequence) -> None:
+        """Take note that a sequence is none of this replica's any more."""
+        self.queue.memory_full = False
+        self.outstanding_tokens -= sequence.input_tokens + sequence.output_tokens
+        if not self._ending:
+            self._loop.poke()
+
     # ---------------------------------------------------------------- faults
 
     def fail(self) -> tuple[list[Sequence], int]:
@@ -195,7 +241,8 @@ class Replica:
         Returns
         -------
         list of Sequence
-            What was sent here and is not finished: what was admitted, in that order, then what has waited.
+            What was sent here and is not finished: what is on its way elsewhere, what was admitted, in that order, then
+            what has waited.
         int
             Tokens of KV that they held.
         """
@@ -205,12 +252,17 @@ class Replica:
         for sequence, take in run.chunks:
             sequence.position += take * steps
         batch.decodes.advance(steps)
-        lost = [*batch.admitted, *self.queue.waiting]
+        for handover in batch.leaving.values():
+            handover.lose()
+        lost = [*batch.leaving, *batch.admitted, *self.queue.waiting]
         held_tokens = batch.clear()
         if self.pointers is not None:
             self.pointers.stop(())
         for sequence in lost:
             sequence.log(self.env, "lose", sequence.generated_tokens)
+            if sequence.handover is not None:
+                sequence.handover.leave_target()
+        self._received.clear()
         self.queue.clear()
         self.kv.clear()
         self.outstanding_tokens = 0
@@ -299,6 +351,9 @@ class Replica:
                 self.kv.take_from_decodes(sequence, batch.decodes.held_blocks(sequence))
                 self._finish(sequence)
         run.clear()
+        for sequence in self._received:
+            batch.start_decoding(sequence)
+        self._received.clear()
         for sequence in self._arrived:
             self._take(sequence)
         self._arrived.clear()
@@ -316,6 +371,8 @@ class Replica:
         self.kv.share(sequence, len(sequence.shared), sequence.prefill_to)
         if sequence.generated_tokens >= sequence.output_tokens:
             self._finish(sequence)
+        elif self._on_prefilled is not None:
+            self._on_prefilled(self, sequence)
         else:
             passed = 0
             while sequence.stop_tokens <= sequence.generated_tokens:

@@ -42,7 +42,7 @@ class Rescues:
         Called with a sequence that nobody will serve.
     """
 
-    __slots__ = ("_give_up", "_lost", "_pool", "_recovery", "_retries", "_send", "_stranded")
+    __slots__ = ("_give_up", "_lost", "_pool", "_recovery", "_retries", "_send", "_stranded", "again")
 
     def __init__(
         self,
@@ -51,6 +51,8 @@ class Rescues:
         send: Callable[[Sequence, int], None],
         give_up: Callable[[Sequence], None],
     ) -> None:
+        self.again: Rescues | None = None
+        """Where requests that were lost here begin again; None: here."""
         self._pool = pool
         self._recovery = recovery
         self._send = send
@@ -62,7 +64,7 @@ class Rescues:
     @property
     def stranded(self) -> bool:
         """Whether anybody waits for a replica to be up."""
-        return any(not _given_up(sequence) for sequence, _ in self._stranded)
+        return any(not self._stale(sequence) for sequence, _ in self._stranded)
 
     def fail(self, replica: Replica, returns: bool) -> int:
         """Let a replica be down from now on; `recover` decides on who was lost with it.
@@ -82,11 +84,17 @@ class Rescues:
         lost, held_tokens = replica.fail()
         self._pool.fail(replica, returns)
         for sequence in lost:
+            if sequence.handover is not None:  # its KV is safe where it was prefilled
+                self._stranded.append((sequence, ANYWHERE))
+                continue
             asked, request = self, sequence
             if isinstance(sequence, GenerationSequence):
                 sequence.answer.lost(sequence)
                 asked, request = sequence.answer.service.rescues, sequence.answer.request
-            asked._lost.setdefault(request, []).append(_Lost(self, sequence, replica.index))
+            again = _Lost(self, sequence, replica.index)
+            if self.again is not None:
+                again = _Lost(self.again, sequence, ANYWHERE)
+            asked._lost.setdefault(request, []).append(again)
         return held_tokens
 
     def recover(self) -> None:
@@ -102,7 +110,8 @@ class Rescues:
             self._rescue(request, parts)
         stranded, self._stranded = self._stranded, []
         for sequence, index in stranded:
-            self.resume(sequence, index)
+            if not self._stale(sequence):
+                self.resume(sequence, index)
 
     def _rescue(self, request: Sequence, lost: list[_Lost]) -> None:
         """Have the policy say what becomes of a request of which this was lost at one instant."""
@@ -155,6 +164,10 @@ class Rescues:
             self._stranded.append((sequence, index))
         else:
             self._send(sequence, pool.route(sequence) if index == ANYWHERE else index)
+
+    def _stale(self, sequence: Sequence) -> bool:
+        """Whether a sequence does not wait any more: its answer has failed, or its KV was lost meanwhile."""
+        return _given_up(sequence) or (self.again is not None and sequence.handover is None)
 
     def take_retries(self, sequence: Sequence) -> int:
         """Return how often a request was rescued, and forget it: it has ended."""

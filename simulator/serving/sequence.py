@@ -10,6 +10,7 @@ from simulator.workloads.slo import SloClass
 
 if TYPE_CHECKING:
     from simulator.serving.answer import Answer
+    from simulator.serving.handover import Handover
 
 COMPLETED, FAILED, UNFINISHED = 1, 2, 0
 """Values of the column ``status`` of requests and generations: decoded to the end; impossible to serve, or given up
@@ -30,6 +31,7 @@ class Sequence:
         "first_token_s",
         "found_tokens",
         "generated_tokens",
+        "handover",
         "hash_ids",
         "index",
         "input_tokens",
@@ -94,16 +96,16 @@ class Sequence:
         self.admitted_s = self.first_token_s = -1.0
         self.join_call: Call | None = None
         """The end of the engine's hand-over after a load; None outside of it."""
-        self.join_clock = 0
-        """Decode clock of the replica when decoding began."""
-        self.join_context = 0
-        """Tokens that the first decode step attends to."""
+        self.join_clock = self.join_context = 0
+        """Decode clock of the replica when decoding began; tokens that the first decode step attends to."""
         self.private_blocks = 0
         """KV blocks reserved for the prompt that are not shared."""
         self.shared: list[int] = []
         """Hash ids of prefix blocks that this sequence references."""
         self.load: Load | None = None
         """The back pointer, from its start until the prefix is complete."""
+        self.handover: Handover | None = None
+        """Its KV, as long as that lies where it was prefilled and is awaited where it is to be decoded."""
         self.compute_to = 0
         """Where the front pointer stops: the split, the end of the stored prefix, or the end of the prompt."""
         self.stored_tokens = 0

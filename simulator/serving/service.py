@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from simulator.core import Environment, Table
+from simulator.core import Channel, Environment, Table
 from simulator.policies.decoding import Decoding, Question, check_generations
 from simulator.policies.node_order import NodeOrder
 from simulator.policies.recovery import Recovery
@@ -12,8 +13,11 @@ from simulator.policies.routing import Routing
 from simulator.serving.answer import GENERATIONS, Answer
 from simulator.serving.autoscaler import Autoscaler
 from simulator.serving.feed import Asker
+from simulator.serving.handover import Handover
 from simulator.serving.kv_tiers import KvTiers
+from simulator.serving.prefill import PrefillStage
 from simulator.serving.prefix_ids import Instructions
+from simulator.serving.replica import Replica
 from simulator.serving.replica_pool import ANYWHERE, ReplicaPool
 from simulator.serving.rescue import Rescues
 from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED, GenerationSequence, Sequence
@@ -38,7 +42,20 @@ whose parent stood before the node when it was decoded; whether there was a plan
 the graph."""
 
 
-def request_schema(tiers: list[str], graphs: bool = False, faults: bool = False) -> dict[str, str]:
+HANDOVER_COLUMNS = {
+    "prefill_replica": "i",
+    "transfer_start_s": "d",
+    "transfer_end_s": "d",
+    "transfer_bytes": "d",
+}
+"""Further columns of a service that prefills apart: the replica that has prefilled the request last; when the last
+transfer of its KV to a replica that decodes began (blocks were reserved there) and ended, and its bytes; -1 where there
+was none, as for answers of one token."""
+
+
+def request_schema(
+    tiers: list[str], graphs: bool = False, faults: bool = False, handovers: bool = False
+) -> dict[str, str]:
     """Return the columns of a request's row and their types (see `simulator.core.records.Table`).
 
     Times are in s of simulated time, -1 where they did not happen. ``found_<tier>_tokens`` counts what lay in a
@@ -65,6 +82,8 @@ def request_schema(tiers: list[str], graphs: bool = False, faults: bool = False)
         columns[f"loaded_{tier}_tokens"] = "q"
     if faults:
         columns["retries"] = "i"
+    if handovers:
+        columns |= HANDOVER_COLUMNS
     return columns | GRAPH_COLUMNS if graphs else columns
 
 
@@ -93,6 +112,8 @@ class ServiceRuntime:
         Whether requests have graphs, so that their rows have `GRAPH_COLUMNS` and there is a table of generations.
     faults
         Whether anything may fail, so that rows tell of retries.
+    prefills_apart
+        Whether other replicas prefill than decode, so that rows have `HANDOVER_COLUMNS`.
     """
 
     def __init__(
@@ -108,13 +129,14 @@ class ServiceRuntime:
         recovery: Recovery,
         graphs: bool = False,
         faults: bool = False,
+        prefills_apart: bool = False,
     ) -> None:
         self.env = env
         self.request_overhead_s = request_overhead_s
         self.name = name
         self.pool = ReplicaPool(routing)
-        self.replicas = self.pool.replicas
         self.rescues = Rescues(self.pool, recovery, self._send, self._give_up)
+        self._recovery = recovery
         self.tiers = tiers
         self.decoding = decoding
         self.node_order = node_order
@@ -126,17 +148,28 @@ class ServiceRuntime:
         """One row per run of engine steps; None where the scenario does not keep them."""
         self.pointers: Table | None = None
         """One row per phase in which a pointer of a prompt moved (`simulator.serving.pointers.POINTERS`); likewise."""
-        self.records = Table(request_schema(self.tier_names, graphs, faults))
+        self.records = Table(request_schema(self.tier_names, graphs, faults, prefills_apart))
         """One row per request, in order of completion."""
         self.generations = Table(GENERATIONS) if graphs else None
         """One row per generation of an answer that has several, in order of completion; None: no answer has."""
         self.autoscaler: Autoscaler | None = None
         """Switches replicas on and off; None: all are on, always."""
+        self.prefill: PrefillStage | None = None
+        """Replicas that prefill for those of the pool (see `prefill_apart`); None: those do it themselves."""
         self.arrived = 0
         self.oversized = 0
         """Requests that are longer than the whole KV cache of a replica."""
         self._open: dict[Sequence, _Open] = {}
         self._faults = faults
+
+    def prefill_apart(
+        self, pool: ReplicaPool, channel: Channel, token_bytes: float
+    ) -> Callable[[Replica, Sequence], None]:
+        """Have other replicas prefill, and send KV of `token_bytes` per token over `channel`; return what to tell."""
+        rescues = Rescues(pool, self._recovery, self._send_to_prefill, self._give_up)
+        self.rescues.again = rescues
+        self.prefill = PrefillStage(pool, rescues, self.rescues, channel, token_bytes, self._handed_over)
+        return self.prefill.prefilled
 
     def submit(self, sequence: Sequence, feed: Asker, graph: AnswerGraph | None = None) -> None:
         """Take a request that arrives now; `graph` is its answer."""
@@ -153,16 +186,12 @@ class ServiceRuntime:
                 return
         it = _Open(feed, ANYWHERE, graph)
         self._open[sequence] = it
-        if not self.pool.fits(sequence):
+        if not all(pool.fits(sequence) for pool in self._pools):
             self.oversized += 1
             self.close_request(sequence, FAILED)
             return
-        choice = self.pool.route(sequence)
-        if choice == ANYWHERE:
-            self.rescues.resume(sequence)
-        else:
-            it.replica = choice
-            self.replicas[choice].submit(sequence)
+        first = self.rescues if self.prefill is None else self.prefill.rescues
+        first.resume(sequence)
         if self.autoscaler is not None:
             self.autoscaler.wake()
 
@@ -171,13 +200,58 @@ class ServiceRuntime:
             sequence.answer.placed(sequence, choice)
         else:
             self._open[sequence].replica = choice
-        self.replicas[choice].submit(sequence)
+        self.pool.replicas[choice].submit(sequence)
+
+    def _send_to_prefill(self, sequence: Sequence, choice: int) -> None:
+        assert self.prefill is not None
+        self._open[sequence].prefill_replica = choice
+        self.prefill.pool.replicas[choice - len(self.pool.replicas)].submit(sequence)
 
     def _give_up(self, sequence: Sequence) -> None:
+        if sequence.handover is not None:
+            sequence.handover.give_up()
         if isinstance(sequence, GenerationSequence):
             sequence.answer.give_up()
         else:
             self.close_request(sequence, FAILED)
+
+    def _handed_over(self, handover: Handover) -> None:
+        it = self._open[handover.sequence]
+        it.transfer_start_s, it.transfer_end_s = handover.start_s, self.env._now
+        it.transfer_bytes = handover.n_bytes
+
+    # ---------------------------------------------------------------- replicas, and their faults
+
+    @property
+    def _pools(self) -> tuple[ReplicaPool, ...]:
+        return (self.pool,) if self.prefill is None else (self.pool, self.prefill.pool)
+
+    @property
+    def _rescues(self) -> tuple[Rescues, ...]:
+        return (self.rescues,) if self.prefill is None else (self.rescues, self.prefill.rescues)
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """All replicas in the order of their numbers: those that decode, then those that only prefill."""
+        return [replica for pool in self._pools for replica in pool.replicas]
+
+    def fail(self, replica: Replica, returns: bool) -> int:
+        """Let a replica fail (see `Rescues.fail`)."""
+        return self._rescues[replica.index >= len(self.pool.replicas)].fail(replica, returns)
+
+    def repair(self, replica: Replica) -> None:
+        """Let a replica be whole again that has failed."""
+        self._pools[replica.index >= len(self.pool.replicas)].repair(replica)
+
+    @property
+    def stranded(self) -> bool:
+        """Whether anybody waits for a replica to be up."""
+        return any(it.stranded for it in self._rescues)
+
+    def recover(self) -> None:
+        """Decide on who was lost and who waits (see `Rescues.recover`)."""
+        for it in self._rescues:
+            it.recover()
 
     # ---------------------------------------------------------------- answers in parts, and records
 
@@ -238,17 +312,22 @@ class ServiceRuntime:
         return unfinished
 
     def _record(self, sequence: Sequence, it: _Open, status: int) -> None:
-        further: list[int | str] = []
+        further: list[float | str] = []
         for found, loaded in zip(sequence.found_tokens, sequence.loaded_tokens, strict=True):
             further += (found, loaded)
         if self._faults:
-            further.append(self.rescues.take_retries(sequence))
+            further.append(sum(it.take_retries(sequence) for it in self._rescues))
+        replica = it.replica if it.answer is None else it.answer.place
+        if self.prefill is not None:
+            further += (it.prefill_replica, it.transfer_start_s, it.transfer_end_s, it.transfer_bytes)
+            if replica == ANYWHERE:  # it came no further than where it was prefilled
+                replica = it.prefill_replica
         if self.generations is not None:
             further += it.graph_columns(sequence)
         self.records.append(
             sequence.index,
             it.feed.workload,
-            it.replica if it.answer is None else it.answer.place,
+            replica,
             status,
             sequence.arrival_s,
             sequence.admitted_s,
@@ -271,6 +350,10 @@ class _Open:
     replica: int
     graph: AnswerGraph | None = None
     answer: Answer | None = None
+    prefill_replica: int = ANYWHERE
+    transfer_start_s: float = -1.0
+    transfer_end_s: float = -1.0
+    transfer_bytes: float = -1.0
 
     def graph_columns(self, request: Sequence) -> tuple[int | str, ...]:
         """Return the values of `GRAPH_COLUMNS`."""

@@ -21,6 +21,8 @@ INERT = {
     "workloads.*.service": "names the service; with another one the scenario is another",
     "services.*.helpers.*.gpu": "names a device; each must be used, so that it cannot be changed alone",
     "devices.*.phone.wwan.link": "names a link, likewise",
+    "services.*.prefill.gpus": "names a device; each must be used, so that it cannot be changed alone",
+    "services.*.prefill.link": "names a link; likewise",
     "services.*.gpus": "names a device; each must be used, so that it cannot be changed alone",
     "services.*": "the kind of a service selects its type: other fields",
     "workloads.*": "the kind of a trace selects its type: other fields",
@@ -68,6 +70,15 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "links.*.profile": ("cake/mooncake.yaml", LINK, "links.net.profile=ethernet-25g"),
     "links.*.bandwidth": ("cake/mooncake.yaml", LINK, "links.net.bandwidth=1 Gbit/s"),
     "links.*.latency": ("cake/mooncake.yaml", LINK, "links.net.latency=1 s"),
+    "services.*.prefill": ("cluster/disaggregated.yaml", [], "services.chat.prefill.replicas=0"),
+    **{
+        f"services.*.prefill.{field}": (
+            "cluster/disaggregated.yaml",
+            ["services.chat.prefill.replicas=1"],
+            f"services.chat.prefill.{field}=2",
+        )
+        for field in ("tensor_parallel", "pipeline_parallel")
+    },
     "services.*.cold_start.weights_from": (
         "cluster/autoscaling.yaml",
         ["services.chat.kv_tiers=[store]"],
