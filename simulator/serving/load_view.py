@@ -116,4 +116,10 @@ def check_plan(policy: object, plan: object, view: AdmissionView) -> LoadPlan:
             f"decided {plan}: tokens {plan.compute_to}..{plan.load_from} of the prefix "
             "are neither computed nor loaded",
         )
+    if plan.overlap_layers and plan.compute_to > low:
+        raise nonsense(
+            "kv_loading",
+            policy,
+            f"decided {plan}: overlap_layers is for prefixes of which nothing is computed, compute_to {low} here",
+        )
     return plan

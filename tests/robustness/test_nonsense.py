@@ -136,6 +136,8 @@ ANSWERS = {
         lambda view: LoadPlan(None, None),
         lambda view: LoadPlan(view.stored_tokens, 0, yields="yes"),
         lambda view: LoadPlan(view.stored_tokens, 0, overlap_layers=1),
+        lambda view: LoadPlan(view.stored_tokens, 0, overlap_layers=True),  # a race
+        lambda view: LoadPlan(1, 1, overlap_layers=True),  # a split
     ],
     "decoding": [
         (),

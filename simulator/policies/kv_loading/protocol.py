@@ -22,7 +22,10 @@ class LoadPlan:
     yields: bool = False
     """Until the prefix is complete, its chunks take only the token budget that other requests leave."""
     overlap_layers: bool = False
-    """What follows the prefix is computed layer by layer while the later layers still load."""
+    """What follows the prefix is computed layer by layer while the later layers still load.
+
+    Only where all of it is loaded: a layer of what follows needs that layer of the whole prefix.
+    """
 
 
 class LoadView(Protocol):
