@@ -78,6 +78,8 @@ class RunResult:
     """Per assistant: one row per question (`simulator.assistant.runtime.ASKS`)."""
     faults: Table | None = None
     """One row per occurrence of a fault (`simulator.faults.records.FAULTS`); None where the scenario has none."""
+    events: int = 0
+    """Events of the clock: what the run took, as its wall time is, and no figure of what was simulated."""
 
     def summary(self) -> dict[str, object]:
         """Return the summary of the run as plain data: a pure function of scenario, seed and version."""
@@ -191,6 +193,7 @@ def simulate(
         },
         asks={name: assistant.records for name, assistant in world.assistants.items()},
         faults=None if injector is None else injector.records,
+        events=env.count_events(),
     )
 
 

@@ -122,6 +122,13 @@ class Environment(simpy.Environment):
         heappush(self._queue, (time_s, priority, next(self._eid), call))  # type: ignore[misc]
         return call
 
+    def count_events(self) -> int:
+        """Return how many events and calls have been planned, those that were cancelled included; ask at the end.
+
+        That is the next number of the sequence that orders them, which asking takes away.
+        """
+        return next(self._eid)
+
     def peek(self) -> float:
         """Return the time of the next event or call that will happen; infinity if there is none."""
         queue = self._queue

@@ -103,7 +103,7 @@ def compare(
             what = ", ".join(
                 part for part in (label, f"replication {replication}" if replications > 1 else "") if part
             )
-            end = "failed" if outcome.failure else f"{outcome.effort.wall_s:.1f} s"
+            end = "failed" if outcome.failure else str(outcome.effort)
             progress(f"[{number + 1}/{len(jobs)}] {what or name}: {end}")
 
         outcomes = run_jobs(jobs, executor, report)

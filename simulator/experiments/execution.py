@@ -88,7 +88,8 @@ def execute(job: Job) -> Outcome:
         )
     except (Exception, SystemExit) as error:  # a policy must not end the command
         failure = _failure(stage, error)
-    effort = Effort(time.perf_counter() - started, peak_memory_bytes())
+    events = None if result is None else result.events
+    effort = Effort(time.perf_counter() - started, peak_memory_bytes(), events)
     failure = _stored(job, result, failure, effort)
     notes = result.notes if result is not None else ()
     if failure:

@@ -3,7 +3,7 @@
 ``<out>/<name>-<hash8>/`` holds
 
 ``manifest.json``
-    Command, versions, seed, replication, content hash of all inputs, status, wall time, peak memory.
+    Command, versions, seed, replication, content hash of all inputs, status, wall time, peak memory, events.
 ``scenario.resolved.yaml``
     The scenario with every default written out.
 ``summary.json``
@@ -116,6 +116,13 @@ class Effort:
     """Wall time of the simulation."""
     peak_memory_bytes: int | None
     """Most memory that the process has held until the run's end; None where the system does not tell."""
+    events: int | None = None
+    """Events of the simulation's clock; None where it has not come to its end."""
+
+    def __str__(self) -> str:
+        memory = "" if self.peak_memory_bytes is None else f", {self.peak_memory_bytes / 2**20:,.0f} MiB"
+        events = f", {self.events / self.wall_s:,.0f} events/s" if self.events and self.wall_s else ""
+        return f"{self.wall_s:.1f} s{memory}{events}"
 
 
 def to_json(data: Any) -> str:
@@ -164,6 +171,7 @@ def write_run(
         "files": identity.files,
         "wall_s": effort.wall_s,
         "peak_memory_bytes": effort.peak_memory_bytes,
+        "events": effort.events,
     }
     if isinstance(outcome, Failure):
         manifest["failure"] = {key: value for key, value in asdict(outcome).items() if key != "faults"}
@@ -316,6 +324,7 @@ class StoredRun:
             },
             asks={name: service_rows(self.asks, name, ASK_COLUMNS) for name in self.scenario.assistants},
             faults=table_rows(self.faults, FAULTS) if self.scenario.faults else None,
+            events=self.manifest.get("events") or 0,
         )
 
     def recomputed_summary(self) -> dict[str, Any]:

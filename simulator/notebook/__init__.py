@@ -86,7 +86,7 @@ def run(scenario: str | Path | Scenario, *, replication: int = 0, **overrides: o
 def _timed(scenario: Scenario, replication: int, resolve: Resolver) -> Run:
     started = time.perf_counter()
     result = simulate(scenario, replication, resolve)
-    return Run(result, resolve, Effort(time.perf_counter() - started, peak_memory_bytes()))
+    return Run(result, resolve, Effort(time.perf_counter() - started, peak_memory_bytes(), result.events))
 
 
 def plot(

@@ -52,6 +52,11 @@ BOUND = {
     "devices.*.phone.wwan": "other kinds need a bandwidth or a file",
     "faults.*.kind": "other kinds need other fields",
     "workloads.*.arrivals": "other processes need a rate",
+    **{
+        f"workloads.*.{side}_tokens.{ends}": "rise, as many of the one as of the other"
+        for side in ("input", "output")
+        for ends in ("probabilities", "tokens")
+    },
 }
 """Kinds of fields that need not move anything where a scenario allows no other value of them."""
 
@@ -64,6 +69,7 @@ LADDER = (
     "{bitrate: 2 Mbit/s, height: 720, vmaf: 80, ssim_db: 16}, "
     "{bitrate: 4 Mbit/s, height: 1080, vmaf: 95, ssim_db: 19}]"
 )
+QUANTILES = "{distribution: quantiles, probabilities: [0, 0.5, 1], tokens: [8, 16, 99]}"
 EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "devices.*.link": ("cake/mooncake.yaml", LINK, "devices.disk.link=net"),
     "faults.*.kind": ("faults/disk_failure.yaml", ["faults.crash.duration=10 s"], "faults.crash.kind=outage"),
@@ -142,6 +148,11 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
         ],
         "services.video.helpers.edge.download=cell",
     ),
+    "services.*.helpers.*.sr_rates": (
+        "cluster/edge_helper.yaml",
+        ["services.video.helpers.edge={gpu: gpu, sr_rates: {180p-720p: 90/s}, download: uplink}"],
+        "services.video.helpers.edge.sr_rates={180p-720p: 9/s}",
+    ),
     "services.*.group_size": ("oasis/phones.yaml", [], "services.video.group_size=2"),
     "services.*.effective_bitrates": (
         "oasis/phones.yaml",
@@ -184,6 +195,15 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
         [],
         "services.chat.policies.decoding={name: plato}",
     ),
+    **{
+        f"workloads.*.{side}_tokens.{ends}": (
+            "cluster/day.yaml",
+            [f"workloads.chat.{side}_tokens={QUANTILES}"],
+            f"workloads.chat.{side}_tokens.{ends}={other}",
+        )
+        for side in ("input", "output")
+        for ends, other in (("probabilities", "[0, 0.9, 1]"), ("tokens", "[8, 50, 99]"))
+    },
     "workloads.*.categories": ("plato/load.yaml", [], "workloads.questions.categories=[math]"),
 }
 """Where a field matters that moves nothing in any shipped scenario alone: scenario, what it needs, the change."""

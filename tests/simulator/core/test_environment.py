@@ -197,6 +197,15 @@ def test_failures_end_the_run() -> None:
     assert env.now == 2.0
 
 
+def test_events_are_counted_with_those_that_were_cancelled() -> None:
+    env = Environment()
+    env.call_at(1.0, lambda: None)
+    env.call_at(2.0, lambda: None).cancel()
+    env.timeout(3.0)
+    env.run()
+    assert env.count_events() == 3
+
+
 def workshop(env: simpy.Environment) -> list[tuple[str, float]]:
     """Processes, a resource, a store, an interrupt and conditions, as SimPy code writes them."""
     log: list[tuple[str, float]] = []

@@ -46,7 +46,15 @@ HERE = Resolver(Path())
 def stored(folder: Path, text: str = SCENARIO) -> Path:
     scenario = load_text(text)
     result = simulate(scenario)
-    write_run(folder, scenario, 0, identify(scenario, HERE), Effort(0.5, 1000), ["hetsim", "run"], result)
+    write_run(
+        folder,
+        scenario,
+        0,
+        identify(scenario, HERE),
+        Effort(0.5, 1000, result.events),
+        ["hetsim", "run"],
+        result,
+    )
     return folder
 
 
@@ -57,6 +65,7 @@ def test_a_stored_run_says_what_it_was(tmp_path: Path) -> None:
     assert {"python", "hetsim", "numpy", "simpy"} <= run.manifest["versions"].keys()
     assert (run.manifest["seed"], run.manifest["replication"]) == (0, 0)
     assert (run.manifest["wall_s"], run.manifest["peak_memory_bytes"]) == (0.5, 1000)
+    assert run.manifest["events"] == run.result().events > 13  # more than one for each request
     assert "devices/catalog/nvme-gen4.yaml" in run.manifest["files"]
     assert run.scenario == load_text(SCENARIO)
 
