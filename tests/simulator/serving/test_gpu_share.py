@@ -313,6 +313,7 @@ def test_a_step_with_a_share_takes_the_energy_of_a_whole_one(new: int, pairs: fl
         (["devices.edge.count=2", "services.chat.pipeline_parallel=2"], r"pipeline_parallel: a replica takes 2"),
         (["services.chat.replicas=2"], r"devices\.edge: has 2 replicas"),
         (["services.chat.policies.autoscaling=target_load"], r"autoscaling: switches replicas off"),
+        (["services.chat.prefill={gpus: edge, link: uplink}"], r"devices\.edge: has 2 replicas"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_sharing_is_said(overrides: list[str], message: str) -> None:
