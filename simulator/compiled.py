@@ -53,6 +53,8 @@ MODULES: Final = (
     "simulator.serving.scheduler",
     "simulator.serving.sequence",
     "simulator.serving.service",
+    "simulator.serving.speculative_cost",
+    "simulator.serving.speculative_decodes",
     "simulator.serving.step_cost",
     "simulator.serving.step_energy",
     "simulator.serving.storage",

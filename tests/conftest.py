@@ -59,6 +59,7 @@ SMALL: dict[str, Sequence[str]] = {
     "cluster/experts.yaml": ["workloads.chat.requests=60"],
     "cluster/shared_gpu.yaml": ["workloads.watch.segments=40", "workloads.talk.requests=40"],
     "cluster/disaggregated.yaml": ["workloads.chat.requests=60"],
+    "cluster/speculative.yaml": ["workloads.chat.requests=40"],
     "cluster/slo_classes.yaml": [  # so little memory that who is preempted matters
         "workloads.people.requests=60",
         "workloads.jobs.requests=40",

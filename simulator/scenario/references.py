@@ -136,6 +136,11 @@ def _service(data: Mapping[str, Any], path: Path_, service: Mapping[str, Any]) -
         yield Problem((*path, "model"), unknown_name("model", model, model_names(), "hetsim list models"))
     if isinstance(engine, str) and nearest_version(engine, engine_names()) is None:
         yield Problem((*path, "engine"), unknown_name("engine", engine, engine_names()))
+    speculative = service.get("speculative")
+    draft = speculative.get("draft_model") if isinstance(speculative, dict) else None
+    if isinstance(draft, str) and draft not in model_names():
+        message = unknown_name("model", draft, model_names(), "hetsim list models")
+        yield Problem((*path, "speculative", "draft_model"), message)
     gpus = service.get("gpus")
     if isinstance(gpus, dict) and not gpus:
         yield Problem((*path, "gpus"), "is empty; at least one device is needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from devices.document import Path_
 from devices.profiles import GpuProfile
 from devices.sourced import unknown_name
 from simulator.policies.autoscaling import Autoscaling
+from simulator.policies.batching import Batching
 from simulator.policies.decoding import Decoding
 from simulator.policies.decoding.autoregressive import Autoregressive
 from simulator.scenario.assistant_relations import check_assistant
@@ -78,6 +80,7 @@ def _llm(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
                 yield from check_precision(place, phase, device)
                 yield from check_memory(place, phase, device)
     yield from _prefill(name, service, parts)
+    yield from _speculative(name, service, parts)
 
 
 def _bandwidth(path: Path_, bandwidth: float | BandwidthTrace | BandwidthUniform | None) -> Iterator[Problem]:
@@ -166,16 +169,39 @@ def _prefill(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
     path: Path_ = ("services", name, "prefill")
     decoding: Decoding = service.policies.decoding  # type: ignore[assignment]
     autoscaling: Autoscaling = service.policies.autoscaling  # type: ignore[assignment]
-    others = [
-        other
-        for other, it in parts.services.items()
-        if isinstance(it, LlmService) and name in it.policies.decoding.services  # type: ignore[attr-defined]
-    ]
-    if not isinstance(decoding, Autoregressive) or others:
+    if not isinstance(decoding, Autoregressive) or _decodes_for_others(name, parts):
         message = "answers in parts need the KV of one another, which other replicas have; allowed: policies.decoding"
         yield Problem(path, f"{message} autoregressive, also of services that decode parts here")
     if autoscaling.minimum is not None:
         yield Problem(path, "does not go together with policies.autoscaling; allowed: fixed")
+
+
+def _speculative(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
+    """What does not go together with drafts."""
+    spec, path = service.speculative, ("services", name, "speculative")
+    if spec is None or spec.draft_model not in model_names():
+        return
+    if len(service.phases) > 1 or service.pipeline_parallel > 1:
+        yield Problem(path, "goes together neither with prefill apart nor with pipeline_parallel above 1")
+    if not isinstance(service.policies.decoding, Autoregressive) or _decodes_for_others(name, parts):
+        yield Problem(
+            path, "answers in parts are decoded token by token; allowed: policies.decoding autoregressive"
+        )
+    batching: Batching = service.policies.batching  # type: ignore[assignment]
+    if batching.varies or (batching.token_budget or math.inf) <= spec.draft_tokens:
+        message = f"verifies {spec.draft_tokens + 1} tokens per sequence; policies.batching must leave them to a step"
+        yield Problem((*path, "draft_tokens"), message)
+    draft, ranks = load_model(spec.draft_model), service.tensor_parallel
+    if draft.attention_heads % ranks or (draft.kv_heads % ranks and ranks % draft.kv_heads):
+        yield Problem((*path, "draft_model"), f"its heads cannot be shared by {ranks} GPUs")
+
+
+def _decodes_for_others(name: str, parts: Parts) -> bool:
+    """Whether another service decodes parts of its answers here."""
+    return any(
+        isinstance(it, LlmService) and name in it.policies.decoding.services  # type: ignore[attr-defined]
+        for it in parts.services.values()
+    )
 
 
 def _gpu_count(

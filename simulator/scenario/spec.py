@@ -154,6 +154,19 @@ class PrefillSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeculativeSpec:
+    """Speculative decoding: a small model drafts tokens, the service's own verifies them."""
+
+    draft_model: str
+    """Name in the model catalogue; its weights and KV are in the memory of the same GPUs."""
+    acceptance: Ratio
+    """Chance that a drafted token is accepted, after those before it were. Assumed: what it is in truth hangs on the
+    two models and on what is asked."""
+    draft_tokens: Count = 4
+    """Tokens that are drafted per step and sequence."""
+
+
+@dataclass(frozen=True, slots=True)
 class LlmService:
     """An LLM behind a continuous-batching engine."""
 
@@ -176,6 +189,8 @@ class LlmService:
     """Independent copies; None: as many as the GPUs allow (one where their count is open too), or as `gpus` says."""
     prefill: PrefillSpec | None = None
     """Replicas that prefill for the ones above; None: those prefill too."""
+    speculative: SpeculativeSpec | None = None
+    """Several tokens per step and sequence; None: one."""
     engine: str = "vllm-0.12"
     """Serving engine and version whose overheads apply (`hetsim list engines`)."""
     precision: Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"] | None = None

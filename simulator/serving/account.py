@@ -83,10 +83,11 @@ class RunAccount:
             run.growth_s,
             run.new,
             decodes.context_tokens,
-            n,
+            decodes.growth_tokens(),
             run.pairs,
             sum(take * take for _, take in run.chunks) if steps > 1 else 0.0,
             run.share,
+            n,
         )
         self.busy_s += duration_s
         self.gpu_s += duration_s * run.share

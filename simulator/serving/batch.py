@@ -23,11 +23,15 @@ class Batch:
         KV cache of the replica.
     loader
         Its back pointers.
+    decodes
+        Its decodes, none as yet; None: such that each decodes one token per step.
     """
 
     __slots__ = ("_env", "_kv", "_loader", "admitted", "decodes", "leaving", "prefilling", "yielding")
 
-    def __init__(self, env: Environment, kv: KvManager, loader: Loader) -> None:
+    def __init__(
+        self, env: Environment, kv: KvManager, loader: Loader, decodes: Decodes | None = None
+    ) -> None:
         self._env = env
         self._kv = kv
         self._loader = loader
@@ -39,7 +43,7 @@ class Batch:
         """Likewise, from what the others leave."""
         self.leaving: dict[Sequence, Handover] = {}
         """Not of the batch any more: prefilled here, to be decoded elsewhere; they hold memory until they are there."""
-        self.decodes = Decodes(kv.block_tokens, kv.pool.chunk_blocks)
+        self.decodes = Decodes(kv.block_tokens, kv.pool.chunk_blocks) if decodes is None else decodes
 
     def line(self, sequence: Sequence) -> list[Sequence]:
         """Return the line in which a sequence stands when it may take a chunk."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Several
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
 
 from devices.catalogue import engine_fit, load_profile
 from devices.errors import Fault, InputError
@@ -14,12 +17,13 @@ from simulator.policies.autoscaling import Autoscaling
 from simulator.policies.batching import Batching
 from simulator.scenario.spec import DeviceSpec, LlmService
 from simulator.serving.autoscaler import Autoscaler
+from simulator.serving.decodes import Decodes
 from simulator.serving.engines import load_engine
 from simulator.serving.forecast import Saturation
 from simulator.serving.kv_cache import BlockPool
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import NAMESPACE, KvTiers
-from simulator.serving.memory import kv_capacity_blocks, number_format
+from simulator.serving.memory import draft_model, kv_capacity_blocks, number_format
 from simulator.serving.models import ModelSpec, load_model
 from simulator.serving.pipeline_cost import PipelineCost
 from simulator.serving.pointers import POINTERS, Pointers
@@ -28,6 +32,8 @@ from simulator.serving.replica import Replica
 from simulator.serving.replica_pool import ReplicaPool
 from simulator.serving.sequence import Sequence
 from simulator.serving.service import ServiceRuntime
+from simulator.serving.speculative_cost import SpeculativeCost
+from simulator.serving.speculative_decodes import SpeculativeDecodes
 from simulator.serving.step_cost import StepCost
 from simulator.serving.storage import StorageDevice
 
@@ -55,7 +61,14 @@ def step_cost(service: LlmService, device: DeviceSpec) -> StepCost:
     engine = load_engine(service.engine)
     fit, _ = engine_fit(profile, service.engine)
     budget = token_budget(service)
-    cost = StepCost if service.pipeline_parallel == 1 else PipelineCost
+    draft, speculative = draft_model(service), service.speculative
+    cost: Callable[..., StepCost]
+    if draft is None or speculative is None:
+        cost = StepCost if service.pipeline_parallel == 1 else PipelineCost
+    else:
+        own_format = number_format(replace(service, precision=None), draft)
+        drafting = StepCost(draft, profile, fit, engine, service.tensor_parallel, own_format)
+        cost = partial(SpeculativeCost, drafting, speculative.draft_tokens, speculative.acceptance)
     return cost(
         model,
         profile,
@@ -67,7 +80,7 @@ def step_cost(service: LlmService, device: DeviceSpec) -> StepCost:
         background_context_tokens=service.background_context_tokens,
         expert_parallel=service.expert_parallel,
         expert_imbalance=service.expert_imbalance,
-        stages=service.pipeline_parallel,
+        **({} if speculative is not None else {"stages": service.pipeline_parallel}),
     )
 
 
@@ -83,8 +96,9 @@ def own_budget(service: LlmService) -> int:
 
 
 def stored_token_bytes(service: LlmService, model: ModelSpec) -> float:
-    """Return the bytes of one token's KV in a storage tier."""
-    return model.kv_bytes_per_token * (service.kv_bits or model.kv_bits) / model.kv_bits
+    """Return the bytes of one token's KV in a storage tier, the draft model's included."""
+    models = [it for it in (model, draft_model(service)) if it is not None]
+    return sum(it.kv_bytes_per_token * (service.kv_bits or it.kv_bits) / it.kv_bits for it in models)
 
 
 def replica_places(service: LlmService, devices: Mapping[str, DeviceSpec]) -> list[tuple[LlmService, str]]:
@@ -140,7 +154,8 @@ def _max_sequences(service: LlmService, cost: StepCost) -> int:
     """Return how many sequences a replica admits at most."""
     batching: Batching = service.policies.batching  # type: ignore[assignment]
     sequences = batching.max_sequences or int(cost.engine.default_max_sequences)
-    return min(sequences, own_budget(service))
+    width = 1 if service.speculative is None else service.speculative.draft_tokens + 1
+    return max(1, min(sequences, own_budget(service) // width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +303,7 @@ def _replica(
         budget,
         service.io_chunk_tokens,
         service.kv_write == "write_through",
+        0 if service.speculative is None else service.speculative.draft_tokens,
     )
     pointers = None
     if runtime.pointers is not None:
@@ -312,4 +328,20 @@ def _replica(
         pointers,
         around.step_by_step,
         on_prefilled,
+        _speculative_decodes(around, runtime, service, kv),
     )
+
+
+def _speculative_decodes(
+    around: Surroundings, runtime: ServiceRuntime, service: LlmService, kv: KvManager
+) -> Decodes | None:
+    """Return the decodes of a replica with drafts; each request has its own luck, whoever decodes it and when."""
+    spec = service.speculative
+    if spec is None:
+        return None
+
+    def luck(sequence: Sequence) -> np.random.Generator:
+        request = f"{runtime.workload_of(sequence)}/{sequence.index}/{sequence.generated_tokens}"
+        return around.streams.stream(f"{runtime.name}/speculative/{request}")
+
+    return SpeculativeDecodes(kv.block_tokens, kv.pool.chunk_blocks, spec.draft_tokens, spec.acceptance, luck)

@@ -31,6 +31,7 @@ class Decodes:
         "clock",
         "context_tokens",
         "heap",
+        "width",
     )
 
     def __init__(self, block_tokens: int, chunk_blocks: int) -> None:
@@ -42,21 +43,30 @@ class Decodes:
         """(clock of its next stop or its end, order of joining, sequence)."""
         self.clock = 0
         """Decode steps done."""
-        self.context_tokens = 0
+        self.context_tokens: float = 0
         """Tokens that the next step attends to, all sequences together."""
+        self.width = 1
+        """Tokens of a step's budget that each sequence takes."""
 
     def __len__(self) -> int:
         return len(self.heap)
 
     def join(self, sequence: Sequence) -> None:
         """Let a sequence decode from the next step on."""
+        self._enter(sequence)
+        stops = self.clock + sequence.stop_tokens - sequence.generated_tokens
+        heappush(self.heap, (stops, self._joined, sequence))
+
+    def _enter(self, sequence: Sequence) -> None:
         sequence.join_clock = self.clock
         sequence.join_context = sequence.prefill_to + 1
         self.context_tokens += sequence.join_context
         self._shared_blocks += len(sequence.shared) * self._chunk_blocks
         self._joined += 1
-        stops = self.clock + sequence.stop_tokens - sequence.generated_tokens
-        heappush(self.heap, (stops, self._joined, sequence))
+
+    def growth_tokens(self) -> float:
+        """Return how many tokens more each step attends to than the one before it."""
+        return len(self.heap)
 
     def advance(self, steps: int) -> None:
         """Decode `steps` tokens of each sequence."""
@@ -93,37 +103,47 @@ class Decodes:
                 self.heap.pop()
                 heapify(self.heap)
                 self._leave(victim)
-                victim.generated_tokens += self.clock - victim.join_clock
+                victim.generated_tokens += self._decoded(victim)
                 return True
         return False
 
     def clear(self) -> None:
         """Take all sequences out before their end."""
         for _, _, sequence in self.heap:
-            sequence.generated_tokens += self.clock - sequence.join_clock
+            sequence.generated_tokens += self._decoded(sequence)
         self.heap.clear()
         self.context_tokens = self._shared_blocks = 0
 
     def _leave(self, sequence: Sequence) -> None:
-        self.context_tokens -= sequence.join_context + self.clock - sequence.join_clock
+        self.context_tokens -= sequence.join_context + self._advanced(sequence, self.clock)
         self._shared_blocks -= len(sequence.shared) * self._chunk_blocks
+
+    def _decoded(self, sequence: Sequence) -> int:
+        """Return the tokens that a sequence has decoded here."""
+        return self.clock - sequence.join_clock
+
+    def _advanced(self, sequence: Sequence, clock: int) -> float:
+        """Return by how many tokens the context of a sequence has grown here by a value of the clock."""
+        return clock - sequence.join_clock
+
+    def _kv_tokens(self, sequence: Sequence, clock: int) -> int:
+        """Return the tokens that a sequence has KV of by a value of the clock."""
+        return sequence.join_context + clock - sequence.join_clock - 1
 
     def held_blocks(self, sequence: Sequence) -> int:
         """Return the private KV blocks of a sequence that has decoded up to now."""
-        tokens = sequence.join_context + self.clock - sequence.join_clock - 1
+        tokens = self._kv_tokens(sequence, self.clock)
         return -(-tokens // self._block_tokens) - len(sequence.shared) * self._chunk_blocks
 
     def blocks_bound(self, steps: int) -> int:
         """Return an upper bound of the private KV blocks of all sequences after `steps` further steps. O(1)."""
         size = self._block_tokens
         tokens = self.context_tokens + len(self.heap) * (steps - 1 + size - 1)
-        return tokens // size - self._shared_blocks
+        return int(tokens // size) - self._shared_blocks
 
     def blocks(self, steps: int) -> int:
         """Return the private KV blocks of all sequences after `steps` further steps, counted one by one. O(n)."""
         size = self._block_tokens
-        ahead = self.clock + steps - 1
-        blocks = sum(
-            -(-(sequence.join_context + ahead - sequence.join_clock) // size) for _, _, sequence in self.heap
-        )
+        ahead = self.clock + steps
+        blocks = sum(-(-self._kv_tokens(sequence, ahead) // size) for _, _, sequence in self.heap)
         return blocks - self._shared_blocks

@@ -42,7 +42,8 @@ class Saturation:
         """``work_s(input_tokens, output_tokens)``: time between two completions, in s."""
 
     def _work_s(self, input_tokens: int, output_tokens: int) -> float:
-        steps = max(1, output_tokens - 1)  # the first token comes with the prompt's last chunk
+        # The first token comes with the prompt's last chunk.
+        steps = max(1, round((output_tokens - 1) / self._cost.tokens_per_step))
         by_memory = self.kv_tokens / (input_tokens + output_tokens)
         by_budget = self._token_budget / (1.0 + input_tokens / steps)
         sequences = min(by_memory, by_budget, float(self._max_sequences))
@@ -51,7 +52,7 @@ class Saturation:
         ):  # a step prefills less than one decoded token's worth of prompt: one after the other
             decode_s = self._cost.step_s(1, 1, input_tokens + 0.5 * output_tokens)
             alone_s = self._cost.prefill_s(0, input_tokens, self._token_budget)
-            return alone_s + (output_tokens - 1) * decode_s
+            return alone_s + (output_tokens - 1) / self._cost.tokens_per_step * decode_s
         decodes = int(sequences)
         context = decodes * (input_tokens + 0.5 * output_tokens)
         # Prompts come one by one as others end, several at a time where more than one ends per step.
@@ -117,4 +118,5 @@ class ReplicaForecast:
         decodes = replica.batch.decodes
         sequences = len(decodes.heap) + 1
         context = replica.context_tokens() + request.input_tokens + 0.5 * request.output_tokens
-        return replica.cost.step_s(sequences, sequences, context) / replica.scheduler.speed
+        step_s = replica.cost.step_s(sequences, sequences, context)
+        return step_s / replica.cost.tokens_per_step / replica.scheduler.speed

@@ -52,11 +52,14 @@ class KvManager:
         Tokens per storage operation.
     write_through
         Write prefix blocks to the first tier once computed.
+    draft_tokens
+        Tokens of which a decode needs KV beyond its own.
     """
 
     __slots__ = (
         "_cost",
         "_decode_blocks",
+        "_draft_tokens",
         "_io_chunk_tokens",
         "_pinned",
         "_policy",
@@ -81,6 +84,7 @@ class KvManager:
         step_tokens: int,
         io_chunk_tokens: int,
         write_through: bool,
+        draft_tokens: int = 0,
     ) -> None:
         self.pool = pool
         self.tiers = tiers
@@ -92,12 +96,14 @@ class KvManager:
         self._step_tokens = step_tokens
         self._io_chunk_tokens = io_chunk_tokens
         self._write_through = write_through
+        self._draft_tokens = draft_tokens
         self._decode_blocks = 0
         self._pinned: dict[object, list[int]] = {}
 
     def fits_alone(self, sequence: Sequence) -> bool:
         """Whether the request could ever be served: prompt and answer within the whole pool."""
         tokens = sequence.input_tokens + sequence.output_tokens - 1  # nobody reads the last one's KV
+        tokens += self._draft_tokens
         return -(-tokens // self.block_tokens) <= self.pool.total_blocks
 
     def admit(

@@ -17,10 +17,24 @@ def number_format(service: LlmService, model: ModelSpec) -> str:
     return "bf16" if precision == "fp16" else precision
 
 
+def draft_model(service: LlmService) -> ModelSpec | None:
+    """Return the model that drafts for a service; None: it does not decode speculatively."""
+    return None if service.speculative is None else load_model(service.speculative.draft_model)
+
+
+def _group_token_bytes(service: LlmService, model: ModelSpec) -> float:
+    """Return the KV of a token on a replica's GPUs, the draft model's included."""
+    draft = draft_model(service)
+    more = 0.0 if draft is None else kv_bytes_per_token_per_group(draft, service.tensor_parallel)
+    return kv_bytes_per_token_per_group(model, service.tensor_parallel) + more
+
+
 def kv_budget_bytes(service: LlmService, device: DeviceSpec, model: ModelSpec, gpu: GpuProfile) -> float:
     """Return the bytes per GPU that are left for KV; negative where the model does not fit."""
     memory = gpu.memory_bytes if device.memory is None else device.memory
     weights = model.weight_bytes(NUMBER_FORMATS[number_format(service, model)]) / service.replica_gpus
+    if (draft := draft_model(service)) is not None:
+        weights += draft.weight_bytes(draft.weight_bits) / service.replica_gpus
     return memory * service.memory_utilization - weights - service.activation_memory
 
 
@@ -30,7 +44,7 @@ def kv_capacity_blocks(
     """Return the number of paged KV blocks that a replica holds; `model` and `gpu`: instead of the named ones."""
     model = model or load_model(service.model)
     budget = kv_budget_bytes(service, device, model, gpu or _gpu(device)) * service.replica_gpus
-    block_bytes = kv_bytes_per_token_per_group(model, service.tensor_parallel) * service.block_tokens
+    block_bytes = _group_token_bytes(service, model) * service.block_tokens
     return int(budget // block_bytes)
 
 
@@ -41,7 +55,7 @@ def memory_shortfall_bytes(service: LlmService, device: DeviceSpec) -> float:
     """
     model = load_model(service.model)
     tokens = service.block_tokens / service.replica_gpus
-    block_bytes = kv_bytes_per_token_per_group(model, service.tensor_parallel) * tokens
+    block_bytes = _group_token_bytes(service, model) * tokens
     return block_bytes - kv_budget_bytes(service, device, model, _gpu(device))
 
 

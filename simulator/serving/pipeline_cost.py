@@ -29,9 +29,9 @@ class PipelineCost(StepCost):
     def _micro_batches(self, new: int) -> tuple[int, int]:
         return micro_batches(new + self.background_tokens, self.stages)
 
-    def growth_s(self, new: int, decodes: int) -> float:
-        """Return by how much a step is longer than the one before it, as each decode has one more token to read."""
-        return self.alpha_s * decodes / self._micro_batches(new)[0]
+    def growth_s(self, new: int, context_growth: float) -> float:
+        """Return by how much a step is longer than the one before it, as decodes have more to read."""
+        return self.alpha_s * context_growth / self._micro_batches(new)[0]
 
     def chunk_growth_s(self, new: int, chunk: int) -> float:
         """Return by how much a step is longer than the one before it, as a prompt's next chunk has more to read."""

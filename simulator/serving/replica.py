@@ -24,6 +24,7 @@ from simulator.policies.queueing import Queueing
 from simulator.serving.account import RunAccount
 from simulator.serving.admission import AdmissionQueue
 from simulator.serving.batch import Batch
+from simulator.serving.decodes import Decodes
 from simulator.serving.forecast import ReplicaForecast, Saturation
 from simulator.serving.gpu_share import GpuShare
 from simulator.serving.handover import Handover
@@ -73,6 +74,8 @@ class Replica:
         Record of where the pointers of prompts were; None: nothing is recorded.
     step_by_step
         Make every run one step long: the slow reference that the closed form is checked against.
+    decodes
+        Its decoding sequences, none as yet; None: such that each decodes one token per step.
     on_prefilled
         Told each sequence that is prefilled here and will be decoded elsewhere; None: they are decoded here.
     """
@@ -98,6 +101,7 @@ class Replica:
         pointers: Pointers | None,
         step_by_step: bool = False,
         on_prefilled: Callable[[Replica, Sequence], None] | None = None,
+        decodes: Decodes | None = None,
     ) -> None:
         self.env = env
         self.index = index
@@ -122,7 +126,7 @@ class Replica:
             env, cost, kv, token_budget, dequantisation_s_per_token, self._loaded, self._ready, pointers
         )
         # Each knows only those before it.
-        self.batch = Batch(env, kv, self._loader)
+        self.batch = Batch(env, kv, self._loader, decodes)
         self.queue = AdmissionQueue(env, self.batch, kv, self._loader, queueing, max_sequences)
         self.scheduler = Scheduler(
             self.batch,
@@ -159,10 +163,10 @@ class Replica:
         run = self._loop.run
         return run.ended_steps(self.env._now - run.start_s) if run.steps else 0
 
-    def context_tokens(self) -> int:
+    def context_tokens(self) -> float:
         """Tokens that all decodes together attend to in their next step."""
         decodes = self.batch.decodes
-        return decodes.context_tokens + self.ended_steps() * len(decodes.heap)
+        return decodes.context_tokens + self.ended_steps() * decodes.growth_tokens()
 
     def unfilled_tokens(self) -> int:
         """Tokens that have yet to be prefilled, of who is admitted and of who waits."""

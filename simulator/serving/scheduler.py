@@ -93,17 +93,17 @@ class Scheduler:
         n = len(decodes.heap)
         run.clear()
         run.new = n
-        run.left = max(0, self.token_budget - n)
+        run.left = max(0, self.token_budget - n * decodes.width)
         steps = decodes.heap[0][0] - decodes.clock if n else UNLIMITED
         if batch.prefilling or batch.yielding or waiting:
             if self._batching.varies:  # decodes alone do not ask for a budget
                 steps = 1
-            self._compose(run, n)
+            self._compose(run, n * decodes.width)
         if not run.new:
             return False
         speed = self.speed * run.share
         run.step_s = cost.step_s(run.new, n, decodes.context_tokens, run.pairs) / speed
-        run.growth_s = cost.growth_s(run.new, n) / speed
+        run.growth_s = cost.growth_s(run.new, decodes.growth_tokens()) / speed
         if run.chunks:
             steps = min(steps, self._equal_steps(run))
         if self._step_by_step:

@@ -44,6 +44,7 @@ class Sequence:
         "name",
         "output_tokens",
         "overlaps",
+        "pace",
         "position",
         "preemptions",
         "prefill_to",
@@ -98,6 +99,7 @@ class Sequence:
         """The end of the engine's hand-over after a load; None outside of it."""
         self.join_clock = self.join_context = 0
         """Decode clock of the replica when decoding began; tokens that the first decode step attends to."""
+        self.pace = 1.0  # tokens per step; of drafts more are accepted than one
         self.private_blocks = 0
         """KV blocks reserved for the prompt that are not shared."""
         self.shared: list[int] = []
@@ -110,12 +112,11 @@ class Sequence:
         """Where the front pointer stops: the split, the end of the stored prefix, or the end of the prompt."""
         self.stored_tokens = 0
         """Tokens from the front that are resident or being loaded."""
-        self.racing = False
-        """Whether front and back pointer both run."""
         self.yields = False
         """Whether prefill chunks take only what other requests leave; ends when the prefix is complete."""
-        self.overlaps = False
-        """Whether the step over new tokens may overlap with the load of later layers."""
+        self.racing = self.overlaps = False
+        """Whether front and back pointer both run; whether the step over new tokens may overlap with the load of later
+        layers."""
         self.load_step_s = 0.0
         """GPU time to expand loaded KV, charged to the step that uses it first."""
         self.resident_tokens = self.computed_tokens = self.preemptions = 0

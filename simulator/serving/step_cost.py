@@ -98,6 +98,7 @@ class StepCost:
         "sequence_s",
         "stages",
         "tensor_parallel",
+        "tokens_per_step",
     )
 
     def __init__(
@@ -133,6 +134,8 @@ class StepCost:
         self.expert_parallel = expert_parallel
         self.expert_imbalance = expert_imbalance
         self.background_tokens = background_tokens
+        self.tokens_per_step = 1.0
+        """Mean tokens that a step brings each decode."""
         self.background_pairs = background_tokens * background_context_tokens
 
         tp = tensor_parallel
@@ -191,9 +194,17 @@ class StepCost:
         """GPUs that a replica takes."""
         return self.tensor_parallel * self.stages
 
-    def growth_s(self, new: int, decodes: int) -> float:
-        """Return by how much a step is longer than the one before it, as each decode has one more token to read."""
-        return self.alpha_s * decodes
+    def growth_s(self, new: int, context_growth: float) -> float:
+        """Return by how much a step is longer than the one before it, as decodes have more to read.
+
+        Parameters
+        ----------
+        new
+            Tokens of the step.
+        context_growth
+            Tokens more that they read, all together.
+        """
+        return self.alpha_s * context_growth
 
     def chunk_growth_s(self, new: int, chunk: int) -> float:
         """Return by how much a step is longer than the one before it, as a prompt's next chunk has more to attend to.

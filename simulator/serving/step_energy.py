@@ -61,6 +61,10 @@ class StepEnergy:
         self.step_j = step_j
         """``step_j(new)``: energy of a step above idle but for attention, in J."""
 
+    def constant_j(self, new: int, decodes: int) -> float:
+        """Return the energy of a step above idle but for attention, in J."""
+        return float(self.step_j(new))
+
     def run_j(
         self,
         steps: int,
@@ -72,6 +76,7 @@ class StepEnergy:
         pairs: float,
         pairs_growth: float,
         share: float = 1.0,
+        decodes: int = 0,
     ) -> float:
         """Return the energy of the group over equal steps, idle power included, in J.
 
@@ -87,6 +92,8 @@ class StepEnergy:
             Tokens that decodes read in the first step, and how many more in each further one.
         pairs, pairs_growth
             Query-key pairs of prefill chunks in the first step, and how many more in each further one.
+        decodes
+            Sequences that decode.
         share
             Share of the GPU that the steps have, and thereby of what the board may draw above idle.
 
@@ -96,7 +103,7 @@ class StepEnergy:
         that one of them is the smaller up to where they cross and the other one from there.
         """
         spare_w = share * (self.limit_w - self.idle_w)
-        work_j = self.step_j(new) + context_tokens * self.context_j + pairs * self.pair_j
+        work_j = self.constant_j(new, decodes) + context_tokens * self.context_j + pairs * self.pair_j
         work_growth_j = context_growth * self.context_j + pairs_growth * self.pair_j
         limit_j, limit_growth_j = spare_w * step_s, spare_w * growth_s
         triangle = 0.5 * steps * (steps - 1)

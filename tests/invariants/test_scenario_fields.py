@@ -40,6 +40,7 @@ BOUND = {
     "services.*.cold_start.weights_from": "names a device",
     "services.*.helpers.*.download": "names a link",
     "services.*.model": "expert_parallel asks for a mixture of experts",
+    "services.*.speculative.draft_model": "names a model",
     "services.*.tensor_parallel": "expert_parallel divides it",
     "services.*.super_resolution": "empty",
     "services.*.places.edge.service": "names a service",
@@ -76,6 +77,12 @@ EXAMPLES: dict[str, tuple[str, list[str], str]] = {
     "links.*.profile": ("cake/mooncake.yaml", LINK, "links.net.profile=ethernet-25g"),
     "links.*.bandwidth": ("cake/mooncake.yaml", LINK, "links.net.bandwidth=1 Gbit/s"),
     "links.*.latency": ("cake/mooncake.yaml", LINK, "links.net.latency=1 s"),
+    "services.*.speculative": ("cluster/speculative.yaml", [], "services.chat.speculative=null"),
+    "services.*.speculative.draft_model": (
+        "cluster/speculative.yaml",
+        [],
+        "services.chat.speculative.draft_model=llama-2-7b",
+    ),
     "services.*.prefill": ("cluster/disaggregated.yaml", [], "services.chat.prefill.replicas=0"),
     **{
         f"services.*.prefill.{field}": (
