@@ -198,7 +198,7 @@ def test_a_dry_run_counts_the_workers(cluster, tmp_path, capsys):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "carrier-pigeon://host:1"])
 def test_a_wrong_address_is_bad_input(tmp_path, capsys, monkeypatch, address):
-    monkeypatch.setattr("simulator.experiments.execution.CONNECT_S", 0.5)
+    monkeypatch.setattr("simulator.experiments.executors.CONNECT_S", 0.5)
     assert main(["sweep", str(write(tmp_path)), "--dask", address, "--out", str(tmp_path / "out")]) == 2
     assert f"--dask: there is no scheduler at {address!r}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -204,7 +204,7 @@ def test_a_buffer_without_room_and_a_start_before_the_trace() -> None:
     [Choice(2), Choice(-1), Choice(0.5), Choice(0, -1.0), Choice(0, math.inf), Choice(0, math.nan), 0],
 )
 def test_a_rule_that_decides_nonsense_is_named(answer: object) -> None:
-    with pytest.raises(PolicyError, match="abr policy Script"):
+    with pytest.raises(PolicyError, match="abr policy of class Script"):
         Player().play(video(2), steady(1.0), Script([answer]))  # type: ignore[list-item]
 
 

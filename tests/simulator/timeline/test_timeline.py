@@ -349,5 +349,5 @@ def test_what_cannot_be_read_or_written_is_refused(
     ]
     (folder / "pointers.parquet").unlink()
     assert main(["timeline", str(folder), "-o", str(tmp_path / "t.json")]) == 2
-    assert f"{folder / 'pointers.parquet'}: cannot be read" in capsys.readouterr().err
+    assert f"{folder / 'pointers.parquet'}: no such file" in capsys.readouterr().err
     assert sorted(it.name for it in tmp_path.iterdir()) == ["runs", "tiny.yaml"]
