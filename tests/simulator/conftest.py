@@ -71,14 +71,14 @@ class Lab:
         self._files = 0
         self.services: dict[str, ServiceRuntime] = {}
         """Runtime of the services of the last run."""
-        build = simulator.world._build
+        build = simulator.world.assemble
 
         def spy(*args: Any) -> Any:
             world = build(*args)
             self.services = world.services
             return world
 
-        monkeypatch.setattr(simulator.world, "_build", spy)
+        monkeypatch.setattr(simulator.world, "assemble", spy)
 
     def policies(self, **names: object) -> LlmPolicies:
         """Policies by name, or as they are."""

@@ -75,7 +75,7 @@ class Observer:
         self.environments: list[ObservedEnvironment] = []
         self.transfers: dict[Channel, list[Any]] = {}
         self.names: dict[Channel, str] = {}
-        build, begin, transfer = simulator.world._build, Session.begin, Channel.transfer
+        build, begin, transfer = simulator.world.assemble, Session.begin, Channel.transfer
 
         def make() -> ObservedEnvironment:
             self.environments.append(ObservedEnvironment())
@@ -117,7 +117,7 @@ class Observer:
             return made
 
         monkeypatch.setattr(simulator.world, "Environment", make)
-        monkeypatch.setattr(simulator.world, "_build", observed_build)
+        monkeypatch.setattr(simulator.world, "assemble", observed_build)
         monkeypatch.setattr(Session, "begin", observed_begin)
         monkeypatch.setattr(Channel, "transfer", observed_transfer)
 
