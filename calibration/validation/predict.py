@@ -24,7 +24,8 @@ from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
 from simulator.serving.models import ModelSpec
 from simulator.serving.step_cost import StepCost
-from simulator.workloads.spec import AtOnce, Stored, Synthetic
+from simulator.workloads.arrival_spec import AtOnce
+from simulator.workloads.spec import Stored, Synthetic
 from simulator.world import simulate
 
 UNUSED_MODEL, UNUSED_GPU = "llama-2-7b", "h100-80g-sxm"

@@ -23,7 +23,9 @@ from simulator.policies.batching.fluctuating_budget import FluctuatingBudget
 from simulator.policies.kv_loading.cake import Cake
 from simulator.scenario.spec import BandwidthUniform, LlmPolicies, Scenario
 from simulator.serving.build import step_cost
-from simulator.workloads.spec import AtOnce, Evenly, Synthetic
+from simulator.workloads.arrival_spec import AtOnce
+from simulator.workloads.length_spec import Evenly
+from simulator.workloads.spec import Synthetic
 from simulator.world import simulate
 
 BURST_S = {"first come, first served": 1.50, "Cake's priority": 1.19}

@@ -31,9 +31,10 @@ from simulator.metrics.quality_surrogate import CAVEAT, WHAT, net_win_rate, net_
 from simulator.policies.decoding.sot import SkeletonOfThought
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmService, Scenario
+from simulator.workloads.arrival_spec import AtOnce
 from simulator.workloads.graph_shapes import ByCategory, Chain
 from simulator.workloads.questions import categories_of
-from simulator.workloads.spec import AtOnce, Synthetic
+from simulator.workloads.spec import Synthetic
 from simulator.world import simulate
 
 SUITABLE = ("generic", "knowledge", "common-sense", "roleplay", "counterfactual")

@@ -33,7 +33,8 @@ from simulator.experiments.evidence import stand_ins
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
 from simulator.serving.models import model_names
-from simulator.workloads.spec import AtOnce, Stored, Synthetic
+from simulator.workloads.arrival_spec import AtOnce
+from simulator.workloads.spec import Stored, Synthetic
 from simulator.world import simulate
 
 GBIT_BYTES_PER_S = 2**30 / 8

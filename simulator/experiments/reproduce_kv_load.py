@@ -49,7 +49,8 @@ from simulator.policies.batching.chunked_prefill import ChunkedPrefill
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
 from simulator.serving.models import load_model, model_names
-from simulator.workloads.spec import AtOnce, Stored, Synthetic
+from simulator.workloads.arrival_spec import AtOnce
+from simulator.workloads.spec import Stored, Synthetic
 from simulator.world import simulate
 
 BLOCK_TOKENS = 128

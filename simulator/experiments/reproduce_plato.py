@@ -29,9 +29,10 @@ from simulator.metrics.summary import COMPLETED
 from simulator.policies.registry import find
 from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenario
 from simulator.serving.models import model_names
+from simulator.workloads.arrival_spec import Closed
 from simulator.workloads.graph_shapes import ByCategory, GraphShape
 from simulator.workloads.questions import categories_of
-from simulator.workloads.spec import Closed, Questions
+from simulator.workloads.spec import Questions
 from simulator.world import RunResult, simulate
 
 GPU, ENGINE = "a100-80g-sxm", "transformers-4.28"

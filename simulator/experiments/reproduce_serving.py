@@ -42,7 +42,8 @@ from simulator.scenario.spec import DeviceSpec, LlmPolicies, LlmService, Scenari
 from simulator.serving.engines import load_engine
 from simulator.serving.models import load_model, model_names
 from simulator.serving.step_cost import StepCost
-from simulator.workloads.spec import AtOnce, Closed, Synthetic
+from simulator.workloads.arrival_spec import AtOnce, Closed
+from simulator.workloads.spec import Synthetic
 from simulator.world import simulate
 
 REQUESTS_PER_PLACE = 10

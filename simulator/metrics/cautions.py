@@ -16,7 +16,8 @@ from simulator.metrics.overload import Overload, overload
 from simulator.metrics.steady_state import steady_state
 from simulator.scenario.spec import Scenario
 from simulator.serving.sequence import COMPLETED, FAILED
-from simulator.workloads.spec import AtOnce, Closed, RequestSpec
+from simulator.workloads.arrival_spec import AtOnce, Closed
+from simulator.workloads.spec import RequestSpec
 
 LEAST_REQUESTS = 50
 """With fewer completed requests there is no interval by batch means (`simulator.experiments.statistics`)."""

@@ -14,17 +14,10 @@ from simulator.scenario.parts import Parts
 from simulator.scenario.references import Problem
 from simulator.scenario.spec import BandwidthUniform, DeviceSpec, LinkSpec, ServiceSpec
 from simulator.scenario.streaming_spec import StreamingService
+from simulator.workloads.arrival_spec import AtOnce, Closed, OnOff
 from simulator.workloads.lengths import mean_length
 from simulator.workloads.requests import MOST_REQUESTS
-from simulator.workloads.spec import (
-    AtOnce,
-    Closed,
-    OnOff,
-    Questions,
-    RequestSpec,
-    Synthetic,
-    VideoWorkload,
-)
+from simulator.workloads.spec import Questions, RequestSpec, Synthetic, VideoWorkload
 
 MOST_BLOCKS = 1e9
 """Ids of prefix blocks that the prompts of one workload may have: 8 GB of them."""

@@ -12,7 +12,8 @@ from simulator.experiments.run_store import StoredRun
 from simulator.metrics.summary import COMPLETED
 from simulator.scenario.spec import Scenario
 from simulator.viz.runs import Study, policy_label, word_of
-from simulator.workloads.spec import Closed, GraphTrace, Questions
+from simulator.workloads.arrival_spec import Closed
+from simulator.workloads.spec import GraphTrace, Questions
 
 BASELINE: Final = "autoregressive"
 """Policy that all are compared with."""

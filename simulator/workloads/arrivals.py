@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.workloads.arrival_spec import Cyclic, Fixed, Gamma, OnOff, Poisson, ReplayedRate
 from simulator.workloads.sources import LATEST_S, SourceFile, nearest, shorten
-from simulator.workloads.spec import Cyclic, Fixed, Gamma, OnOff, Poisson, ReplayedRate
 from simulator.workloads.window import Window
 
 Floats = NDArray[np.float64]

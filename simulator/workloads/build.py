@@ -11,6 +11,7 @@ import numpy as np
 
 from devices.errors import Fault, InputError
 from simulator.streaming.video import ladder_faults
+from simulator.workloads.arrival_spec import AtOnce, Closed, Cyclic, Gamma, OnOff, ReplayedRate
 from simulator.workloads.embedded import generate_sessions, mooncake_conversation
 from simulator.workloads.generators import generate
 from simulator.workloads.graph_reader import read_graphs
@@ -21,17 +22,11 @@ from simulator.workloads.readers import read_azure, read_csv, read_mooncake, rea
 from simulator.workloads.requests import Requests
 from simulator.workloads.sources import SourceFile, nearest
 from simulator.workloads.spec import (
-    AtOnce,
     AzureTrace,
-    Closed,
     CsvTrace,
-    Cyclic,
-    Gamma,
     GraphTrace,
     MooncakeTrace,
-    OnOff,
     Questions,
-    ReplayedRate,
     RequestSpec,
     ShareGptTrace,
     Stored,

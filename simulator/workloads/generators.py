@@ -12,21 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.workloads.arrival_spec import AtOnce, Closed, Cyclic, OnOff, ReplayedRate
 from simulator.workloads.arrivals import Clock, ConstantRate, OnOffRate, cyclic_rate, open_arrivals, read_rate
 from simulator.workloads.lengths import draw_lengths
 from simulator.workloads.requests import MOST_REQUESTS, Requests
 from simulator.workloads.sessions import converse, first_turns
 from simulator.workloads.sources import SourceFile
-from simulator.workloads.spec import (
-    AtOnce,
-    Closed,
-    Cyclic,
-    OnOff,
-    Questions,
-    ReplayedRate,
-    Sessions,
-    Synthetic,
-)
+from simulator.workloads.spec import Questions, Sessions, Synthetic
 from simulator.workloads.window import Window
 
 Stream = Callable[[str], np.random.Generator]

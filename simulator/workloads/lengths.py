@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.workloads.length_spec import Evenly, Lengths, LogNormal, Quantiles, Uniform
 from simulator.workloads.sources import MAX_TOKENS
-from simulator.workloads.spec import Evenly, Lengths, LogNormal, Quantiles, Uniform
 
 MOST_VARIATION = 1000.0
 """Largest coefficient of variation: what varies more is a slip, and its square leaves what a float holds."""

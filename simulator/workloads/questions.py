@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.workloads.arrival_spec import Closed
 from simulator.workloads.generators import Stream, draw_arrivals
 from simulator.workloads.graph_shapes import ByCategory
 from simulator.workloads.graphs import MOST_NODES, AnswerGraphs
@@ -21,7 +22,7 @@ from simulator.workloads.lengths import draw_lengths
 from simulator.workloads.question_edges import Nodes, Tendency, draw_edges
 from simulator.workloads.question_figures import QuestionFigures, question_assumptions, question_figures
 from simulator.workloads.requests import Requests
-from simulator.workloads.spec import Closed, Questions
+from simulator.workloads.spec import Questions
 from simulator.workloads.window import Window
 
 Floats = NDArray[np.float64]

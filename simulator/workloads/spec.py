@@ -6,16 +6,13 @@ video to be played. The key ``trace`` tells which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from devices.quantity import (
     BytesPerSecond,
     Count,
-    NonNegative,
     NonNegativeCount,
-    Period,
     PerSecond,
     Quantity,
     Ratio,
@@ -23,156 +20,10 @@ from devices.quantity import (
     Tagged,
     Variation,
 )
+from simulator.workloads.arrival_spec import Arrivals, Poisson
 from simulator.workloads.graph_shapes import ByCategory, GraphShape
+from simulator.workloads.length_spec import Lengths
 from simulator.workloads.slo import SloClass
-
-
-@dataclass(frozen=True, slots=True)
-class Poisson:
-    """Independent exponential gaps."""
-
-    process: Literal["poisson"] = "poisson"
-    """Arrival process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gamma:
-    """Independent gamma-distributed gaps; a `cv` above 1 is burstier than Poisson."""
-
-    cv: float
-    """Coefficient of variation of the gaps; above 0."""
-    process: Literal["gamma"] = "gamma"
-    """Arrival process."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnOff:
-    """Poisson arrivals during exponential on periods, none during exponential off periods.
-
-    The workload's `rate` is the long-run mean, so the rate while on is higher.
-    """
-
-    on: Seconds
-    """Mean length of an on period."""
-    off: Seconds
-    """Mean length of an off period."""
-    process: Literal["on_off"] = "on_off"
-    """Arrival process."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayedRate:
-    """Poisson arrivals whose rate follows a CSV (columns ``start_s,rate_rps``) and repeats when that ends.
-
-    The workload's `rate`, where it is given, is the mean over the whole file, which is scaled to it.
-    """
-
-    path: str
-    """The CSV file, relative to the scenario's folder."""
-    select: Mapping[str, str] | None = None
-    """Keep only the rows in which these columns have these values, such as ``{model: m-small}``."""
-    process: Literal["replay"] = "replay"
-    """Arrival process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cyclic:
-    """Poisson arrivals whose rate follows a shape and repeats: a day, a flash crowd.
-
-    The workload's `rate` is the mean over the whole period.
-    """
-
-    shape: tuple[NonNegative, ...]
-    """Relative rates of equal parts of the period, not all 0."""
-    period: Period
-    """Length of the whole shape."""
-    process: Literal["cyclic"] = "cyclic"
-    """Arrival process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """One request every 1/rate seconds, the first one at time 0."""
-
-    process: Literal["fixed"] = "fixed"
-    """Arrival process."""
-
-
-@dataclass(frozen=True, slots=True)
-class AtOnce:
-    """All requests at time 0."""
-
-    process: Literal["at_once"] = "at_once"
-    """Arrival process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A closed loop: the next request arrives when one of the `concurrency` in flight has finished."""
-
-    concurrency: Count
-    """Requests kept in flight."""
-    process: Literal["closed"] = "closed"
-    """Arrival process."""
-
-
-Arrivals = Annotated[
-    Poisson | Gamma | OnOff | ReplayedRate | Cyclic | Fixed | AtOnce | Closed,
-    Tagged("process", shorthand=True),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class LogNormal:
-    """Log-normal lengths, rounded to whole tokens, at least 1."""
-
-    mean: float
-    """Mean in tokens."""
-    cv: float
-    """Coefficient of variation."""
-    maximum: Count | None = None
-    """Longer draws are cut to this."""
-    distribution: Literal["lognormal"] = "lognormal"
-    """Distribution of lengths."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quantiles:
-    """Empirical lengths: the inverse of a piecewise-linear distribution function."""
-
-    probabilities: tuple[Ratio, ...]
-    """Ascending, from 0 to 1."""
-    tokens: tuple[NonNegativeCount, ...]
-    """Length at each probability, not descending."""
-    distribution: Literal["quantiles"] = "quantiles"
-    """Distribution of lengths."""
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform:
-    """Whole numbers of tokens, each equally likely."""
-
-    low: Count
-    """Smallest length."""
-    high: Count
-    """Largest length."""
-    distribution: Literal["uniform"] = "uniform"
-    """Distribution of lengths."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evenly:
-    """Lengths spread evenly from `low` to `high` over the requests, in order."""
-
-    low: Count
-    """Length of the first request."""
-    high: Count
-    """Length of the last request."""
-    distribution: Literal["evenly"] = "evenly"
-    """Distribution of lengths."""
-
-
-Lengths = Count | Annotated[LogNormal | Quantiles | Uniform | Evenly, Tagged("distribution")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +135,7 @@ class Synthetic(_Common):
 
     Not used by at_once and closed; replay takes the file's own rate without it.
     """
-    arrivals: Arrivals = Poisson()
+    arrivals: Arrivals = field(default_factory=Poisson)
     """Arrival process."""
     sessions: Sessions | None = None
     """Multi-turn conversations; None: independent prompts."""
@@ -330,7 +181,7 @@ class Questions(_Common):
     """Answer lengths; None: as real answers of the category."""
     rate: PerSecond | None = None
     """Mean arrivals per second. Not used by at_once and closed; replay takes the file's own rate without it."""
-    arrivals: Arrivals = Poisson()
+    arrivals: Arrivals = field(default_factory=Poisson)
     """Arrival process."""
     hash_block_tokens: Count = 16
     """Tokens per prefix block."""

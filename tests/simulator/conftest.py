@@ -23,8 +23,9 @@ from simulator.serving.kernels import tile_rows
 from simulator.serving.service import ServiceRuntime
 from simulator.serving.step_cost import StepCost
 from simulator.serving.work import read_parameters
+from simulator.workloads.arrival_spec import AtOnce
 from simulator.workloads.graphs import AnswerGraph
-from simulator.workloads.spec import AtOnce, CsvTrace, GraphTrace, Stored, Synthetic
+from simulator.workloads.spec import CsvTrace, GraphTrace, Stored, Synthetic
 from simulator.world import RunResult, simulate
 
 TIERS = {"dram": "dram-pcie4", "disk": "nvme-gen4", "remote": "remote-rdma-100g"}

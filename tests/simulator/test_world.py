@@ -12,7 +12,9 @@ from simulator.scenario.spec import DeviceSpec, LinkSpec
 from simulator.serving.build import step_cost
 from simulator.serving.replica import Replica
 from simulator.serving.work import chunk_pairs
-from simulator.workloads.spec import Closed, Poisson, Sessions, Stored, Uniform
+from simulator.workloads.arrival_spec import Closed, Poisson
+from simulator.workloads.length_spec import Uniform
+from simulator.workloads.spec import Sessions, Stored
 
 
 def test_all_at_once(lab):

@@ -7,7 +7,8 @@ import pytest
 from devices.errors import InputError
 from simulator.scenario import load_text
 from simulator.workloads.graph_shapes import ByCategory, Chain, Layered, Tree
-from simulator.workloads.spec import GraphTrace, LogNormal, Questions
+from simulator.workloads.length_spec import LogNormal
+from simulator.workloads.spec import GraphTrace, Questions
 
 BASE = """\
 version: 1

@@ -18,7 +18,9 @@ from simulator.policies.kv_loading.cake import Cake
 from simulator.policies.registry import _registry, register
 from simulator.scenario import Scenario, load_text, resolver, to_data
 from simulator.scenario.load import load
-from simulator.workloads.spec import Evenly, OnOff, Synthetic
+from simulator.workloads.arrival_spec import OnOff
+from simulator.workloads.length_spec import Evenly
+from simulator.workloads.spec import Synthetic
 
 SCENARIOS = [SHIPPED / f"{name}.yaml" for name in scenario_names(SHIPPED)]
 

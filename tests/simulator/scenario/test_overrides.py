@@ -7,7 +7,8 @@ from simulator.policies.kv_loading.cake import Cake
 from simulator.policies.kv_loading.io_only import IoOnly
 from simulator.scenario import load_text
 from simulator.scenario.spec import BandwidthUniform
-from simulator.workloads.spec import Gamma, LogNormal
+from simulator.workloads.arrival_spec import Gamma
+from simulator.workloads.length_spec import LogNormal
 
 BASE = """\
 version: 1

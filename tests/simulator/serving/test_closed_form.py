@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.workloads.spec import Closed, Poisson, Sessions, Uniform
+from simulator.workloads.arrival_spec import Closed, Poisson
+from simulator.workloads.length_spec import Uniform
+from simulator.workloads.spec import Sessions
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

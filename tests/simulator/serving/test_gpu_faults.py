@@ -15,7 +15,8 @@ from simulator.policies.registry import PolicyError
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.load import load
 from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED
-from simulator.workloads.spec import Closed, Poisson, Sessions
+from simulator.workloads.arrival_spec import Closed, Poisson
+from simulator.workloads.spec import Sessions
 from simulator.world import simulate
 
 

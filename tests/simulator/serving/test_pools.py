@@ -18,7 +18,8 @@ from simulator.scenario.spec import ColdStart, DeviceSpec
 from simulator.serving.build import step_cost
 from simulator.serving.forecast import Saturation
 from simulator.serving.service import COMPLETED
-from simulator.workloads.spec import Cyclic, Uniform
+from simulator.workloads.arrival_spec import Cyclic
+from simulator.workloads.length_spec import Uniform
 
 GPUS = {"fast": DeviceSpec("h100-80g-sxm"), "slow": DeviceSpec("l40s")}
 

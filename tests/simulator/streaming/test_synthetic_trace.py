@@ -211,5 +211,5 @@ def test_a_file_without_a_chain_or_with_rows_that_do_not_add_up() -> None:
         InputError, match=r"chain\.levels\.0\.follows: probabilities must add up to 1, not 0\.7"
     ):
         read_markov_network(FILE.replace(row, halves, 1), "mine.yaml")
-    with pytest.raises(InputError, match="nowhere.yaml: no such file"):
+    with pytest.raises(InputError, match=r"nowhere.yaml: no such file"):
         read_markov_network(Path("nowhere.yaml"))

@@ -9,25 +9,20 @@ import numpy as np
 import pytest
 
 from devices.errors import InputError
-from simulator.workloads.build import faults
-from simulator.workloads.lengths import draw_lengths
-from simulator.workloads.spec import (
+from simulator.workloads.arrival_spec import (
     AtOnce,
     Closed,
     Cyclic,
-    Evenly,
     Fixed,
     Gamma,
-    LogNormal,
     OnOff,
     Poisson,
-    Quantiles,
     ReplayedRate,
-    Sessions,
-    Stored,
-    Synthetic,
-    Uniform,
 )
+from simulator.workloads.build import faults
+from simulator.workloads.length_spec import Evenly, LogNormal, Quantiles, Uniform
+from simulator.workloads.lengths import draw_lengths
+from simulator.workloads.spec import Sessions, Stored, Synthetic
 
 
 def spec(**fields) -> Synthetic:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from devices.errors import InputError
+from simulator.workloads.arrival_spec import AtOnce, Closed, Gamma, Poisson
 from simulator.workloads.build import faults
 from simulator.workloads.graph_shapes import ByCategory, Chain, Independent, Layered, Star, Tree
+from simulator.workloads.length_spec import LogNormal
 from simulator.workloads.question_derivation import derive
 from simulator.workloads.question_figures import question_assumptions, question_figures
 from simulator.workloads.questions import NOTE_ASSUMED, NOTE_SHAPE, NOTE_STRUCTURE, categories_of
-from simulator.workloads.spec import AtOnce, Closed, Gamma, LogNormal, Poisson, Questions, Stored, Synthetic
+from simulator.workloads.spec import Questions, Stored, Synthetic
 
 SETS = ("vicuna-80", "wizardlm-218")
 

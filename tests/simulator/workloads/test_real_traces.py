@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulator.workloads.spec import AzureTrace, MooncakeTrace, ReplayedRate, ShareGptTrace, Synthetic
+from simulator.workloads.arrival_spec import ReplayedRate
+from simulator.workloads.spec import AzureTrace, MooncakeTrace, ShareGptTrace, Synthetic
 from simulator.workloads.statistics import describe, prefix_hit_rate
 
 

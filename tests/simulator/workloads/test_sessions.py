@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulator.workloads.spec import Evenly, LogNormal, Sessions, Synthetic, Uniform
+from simulator.workloads.length_spec import Evenly, LogNormal, Uniform
+from simulator.workloads.spec import Sessions, Synthetic
 
 
 def spec(**fields) -> Synthetic:

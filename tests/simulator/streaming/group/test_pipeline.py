@@ -242,7 +242,10 @@ class _Nothing:
 @pytest.mark.parametrize(
     ("scheduler", "message"),
     [
-        (lambda lab: _Nothing(), "policy of class Policy gives chunk 0 to nobody although nothing is under way"),
+        (
+            lambda lab: _Nothing(),
+            "policy of class Policy gives chunk 0 to nobody although nothing is under way",
+        ),
         (lambda lab: lab.Script([(1, 0)]), "downloader b has no WWAN"),
         (lambda lab: lab.Script([(0, 2)]), "there is no phone 2"),
         (lambda lab: lab.Script([(0, 1)]), "b cannot run 180p-720p now"),
