@@ -245,7 +245,8 @@ def _plot_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--y",
         metavar="FIGURE",
-        help="sweep_lines, sweep_effects, metric_bars and pareto: what to draw (hetsim list metrics)",
+        help="sweep_lines, sweep_effects, metric_bars, pareto and effects (several with commas): what to draw "
+        "(hetsim list metrics)",
     )
 
 

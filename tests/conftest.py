@@ -43,6 +43,13 @@ SMALL: dict[str, Sequence[str]] = {
         "services.chat.policies.autoscaling.requests=8",
         "services.chat.cold_start.startup=1 s",
     ],
+    "cluster/composed.yaml": [
+        "devices.phones.count=12",
+        "workloads.watch.segments=15",
+        "workloads.questions.duration=10 s",
+        "workloads.questions.rate=0.3/s",
+        "links.backhaul.bandwidth=60 Mbit/s",
+    ],
     "cluster/day.yaml": [  # a model whose weights are there in a few seconds
         "services.chat.model=llama-3.1-8b",
         "services.chat.tensor_parallel=1",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "OF_ANY_FIGURE",
+    "OF_A_FACTORIAL",
     "OF_A_REQUEST",
     "OF_A_SESSION",
     "OF_A_SWEEP",
@@ -52,6 +53,7 @@ PLOT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "quality_against_speed": "surrogate of answer quality against the same speed-up, a point per policy",
         "sweep_lines": "mean of a figure against one axis of a sweep, a line per combination of the others",
         "sweep_effects": "a figure against every axis of a sweep: all runs, median and quartiles",
+        "effects": "what each axis of a sweep, off or on, does to figures: alone, to the others' effects, together",
         "pareto": "a figure against another, per variant or point of a sweep, with the front that no other one beats",
         "goodput": "requests within the SLO, per second and as a share, against the load, of a capacity search",
     }
@@ -67,10 +69,13 @@ OF_A_REQUEST: Final = ("answer_gantt",)
 OF_A_SWEEP: Final = ("sweep_lines", "sweep_effects")
 """Kinds that show a sweep."""
 
+OF_A_FACTORIAL: Final = ("effects",)
+"""Kinds that show all axes of a sweep whose axes have two values each, and as many figures as asked for."""
+
 OF_TWO_FIGURES: Final = ("pareto",)
 """Kinds that show any two figures of the summary against one another, of a comparison or a sweep."""
 
-OF_ANY_FIGURE: Final = (*OF_A_SWEEP, "metric_bars", *OF_TWO_FIGURES)
+OF_ANY_FIGURE: Final = (*OF_A_SWEEP, "metric_bars", *OF_TWO_FIGURES, *OF_A_FACTORIAL)
 """Kinds that show any figure of the summary."""
 
 FORMATS: Final = ("png", "svg", "pdf")
@@ -94,8 +99,8 @@ def plot(
     Parameters
     ----------
     folder
-        A run folder; a comparison's folder; or any folder that holds some of these. Kinds of `OF_A_SWEEP`: a sweep's;
-        ``goodput``: that of a capacity search.
+        A run folder; a comparison's folder; or any folder that holds some of these. Kinds of `OF_A_SWEEP` and
+        `OF_A_FACTORIAL`: a sweep's; ``goodput``: that of a capacity search.
     kind
         One of `PLOT_KINDS`.
     output
@@ -110,8 +115,9 @@ def plot(
         Kinds of `OF_A_REQUEST`: which request, counted from 0; None: the first one that they can show.
     x, y
         Kinds of `OF_A_SWEEP`: the axis to draw against; kinds of `OF_ANY_FIGURE`: which figure, by its path in the
-        summary or below the only service that has it; kinds of `OF_TWO_FIGURES`: two of them. None: the first axis of
-        numbers; a mean latency or QoE; of two figures along x cost, energy per user or energy.
+        summary or below the only service that has it; kinds of `OF_TWO_FIGURES`: two of them; kinds of
+        `OF_A_FACTORIAL`: y is one or several, with commas between them. None: the first axis of numbers; a mean latency
+        or QoE; of two figures along x cost, energy per user or energy.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from devices.errors import Fault, InputError
 from devices.quantity import UNITS, number_and_unit
 from simulator.experiments.stored_sweep import StoredSweep, load_sweep_folder
 from simulator.viz.bands import estimates
+from simulator.viz.effects import effects_of
 from simulator.viz.metric_bars import figure_label, find_figure
 from simulator.viz.pareto import pareto_of_runs
 from simulator.viz.runs import word_of
@@ -61,8 +62,16 @@ def _pareto(sweep: StoredSweep, x: str | None, y: str | None) -> Figure:
     return pareto_of_runs(figures, sweep.folder, x, y)
 
 
+def _factorial(sweep: StoredSweep, _: str | None, y: str | None) -> Figure:
+    known = _figures(sweep)
+    asked = [None] if y is None else [name.strip() for name in y.split(",")]
+    return effects_of(sweep, [find_figure(known, name, sweep.folder) for name in asked], known)
+
+
 SWEEP_FIGURES: Final[Mapping[str, Callable[[StoredSweep, str | None, str | None], Figure]]] = (
-    MappingProxyType({"sweep_lines": _lines, "sweep_effects": _effects, "pareto": _pareto})
+    MappingProxyType(
+        {"sweep_lines": _lines, "sweep_effects": _effects, "effects": _factorial, "pareto": _pareto}
+    )
 )
 """What can be drawn of a sweep."""
 
@@ -81,7 +90,7 @@ def draw_sweep(folder: Path, kind: str, x: str | None, y: str | None) -> Figure:
         figure, as `y` is.
     y
         Figure, as a path of the summary, or below the only service that has it; None: see `find_figure`, and
-        `simulator.viz.pareto.pareto_of_runs`.
+        `simulator.viz.pareto.pareto_of_runs`. ``effects``: also several, with commas between them.
 
     Raises
     ------

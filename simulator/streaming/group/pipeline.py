@@ -8,7 +8,7 @@ does one thing at a time.
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, ulp
 from typing import TYPE_CHECKING, Protocol
 
 from simulator.core import Call, Environment, Transfer, WorkQueue
@@ -154,7 +154,8 @@ class Phone(PhoneState):
         chunk.download_end_s = now_s
         self.meter.cellular_off(now_s, chunk.bits / 8.0)
         start_s, first_s = chunk.download_start_s, self._downlink.first_byte_s
-        self._wwan_bps.add(chunk.bits / (now_s - first_s))
+        # over an enormous bandwidth it may end in the instant in which it began
+        self._wwan_bps.add(chunk.bits / max(now_s - first_s, ulp(now_s)))
         self._latency_s.add(first_s - start_s)
         iteration, index = chunk.iteration, self.index
         iteration.downloads[index] += 1

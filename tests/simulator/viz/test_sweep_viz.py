@@ -17,7 +17,7 @@ from simulator.viz.bands import estimates
 from simulator.viz.folder import draw
 from simulator.viz.sweep_folder import axis_of
 
-KINDS = ("sweep_lines", "sweep_effects", "goodput")
+KINDS = ("sweep_lines", "sweep_effects", "effects", "goodput")
 RATE, BUDGET = "workloads.chat.rate", "services.chat.policies.batching"
 
 
@@ -87,6 +87,58 @@ def test_effects_have_a_panel_per_axis(swept: Path) -> None:
     assert len(draw(swept, "sweep_effects", None, x=BUDGET).axes) == 1
 
 
+@pytest.fixture(scope="module")
+def factorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three axes of two values, the last one of policies with parameters, and one that stays."""
+    axes = {
+        RATE: ["2/s", "8/s"],
+        "services.chat.prefix_cache": [True, False],
+        BUDGET: [{"name": "chunked_prefill", "token_budget": 256}, "chunked_prefill"],
+        "seed": [3],
+    }
+    return sweep(tmp_path_factory.mktemp("factorial"), axes=axes, set=["workloads.chat.requests=30"])
+
+
+def test_effects_of_factors_have_a_row_each(factorial: Path) -> None:
+    figures = "ttft_s.mean,energy_j.total,services.chat.requests.arrived"
+    figure = draw(factorial, "effects", None, y=figures)
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        f"Change of {name}" for name in ("TTFT mean (s)", "Energy total (J)", "Requests arrived")
+    ]
+    rows = [text.get_text().replace("\n", " ") for text in figure.axes[0].get_yticklabels()]
+    factors = ["rate 8/s", "prefix_cache false", "chunked_prefill"]
+    assert rows[:3] == factors
+    assert rows[3:6] == [
+        f"{a} × {b}"
+        for a, b in ((factors[0], factors[1]), (factors[0], factors[2]), (factors[1], factors[2]))
+    ]
+    assert rows[6:] == [" × ".join(factors), "all together"]
+    frame = pd.read_parquet(factorial / "results.parquet")
+    means = frame.groupby([RATE, "services.chat.prefix_cache", BUDGET], sort=False)[
+        "services.chat.ttft_s.mean"
+    ].mean()
+    assert means.size == 8
+    shown = figure.axes[0].texts[-1].get_text()
+    together = means.iloc[-1] - means.iloc[0]
+    assert float(shown.partition(" ±")[0].replace("−", "-")) == pytest.approx(together, rel=5e-3)
+    assert "rate 8/s: instead of rate 2/s" in str(figure.get_supxlabel())
+    assert "chunked_prefill: instead of chunked_prefill, token_budget 256" in str(figure.get_supxlabel())
+    assert len(draw(factorial, "effects", None).axes) == 1
+
+
+def test_effects_say_which_replications_they_stand_on(factorial: Path, tmp_path: Path) -> None:
+    frame = pd.read_parquet(factorial / "results.parquet")
+    frame.loc[0, "status"] = "failed"
+    frame.loc[0, "services.chat.e2e_s.mean"] = None
+    frame.to_parquet(tmp_path / "results.parquet")
+    (tmp_path / "manifest.json").write_bytes((factorial / "manifest.json").read_bytes())
+    assert "On 2 of 3 replications" in str(draw(tmp_path, "effects", None).get_supxlabel())
+    frame["services.chat.e2e_s.mean"] = None
+    frame.to_parquet(tmp_path / "results.parquet")
+    with pytest.raises(InputError, match="no replication has"):
+        draw(tmp_path, "effects", None)
+
+
 def test_values_become_places() -> None:
     assert axis_of("a", [1.0, 2.0]).places([2.0]) == [2.0]
     axis = axis_of("a", ["7 Gbit/s", "500 Mbit/s"])
@@ -120,11 +172,11 @@ def test_goodput_is_what_stays_within_every_limit(searched: Path) -> None:
 @pytest.mark.parametrize("ending", FORMATS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_folders_give_equal_bytes(
-    kind: str, ending: str, swept: Path, searched: Path, tmp_path: Path
+    kind: str, ending: str, swept: Path, searched: Path, factorial: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / f"a.{ending}", tmp_path / f"b.{ending}"
     for file in (first, second):
-        plot(searched if kind == "goodput" else swept, kind, file)
+        plot({"goodput": searched, "effects": factorial}.get(kind, swept), kind, file)
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size > 4000
 
@@ -141,6 +193,8 @@ def test_what_cannot_be_drawn_is_refused(swept: Path, searched: Path, tmp_path: 
         swept, "sweep_lines", y="services.chat.ttft_s.maen"
     )
     assert f"has no axis 'rate'; allowed: {RATE}, {BUDGET}" in refused(swept, "sweep_lines", x="rate")
+    assert f"axes of two values, off and on; {RATE} has 3" in refused(swept, "effects")
+    assert "effects takes no x; those that do: sweep_lines" in refused(swept, "effects", x=RATE)
     assert "ttft_cdf takes no x" in refused(swept, "ttft_cdf", x=RATE)
     assert "ttft_cdf takes no y; those that do: sweep_lines, sweep_effects, metric_bars" in refused(
         swept, "ttft_cdf", y="qoe.mean"

@@ -51,7 +51,7 @@ ALONE = (
     "energy_bars",
 )
 """Kinds that one run is enough for."""
-SWEEP_KINDS = ("sweep_lines", "sweep_effects", "goodput", "pareto")
+SWEEP_KINDS = ("sweep_lines", "sweep_effects", "effects", "goodput", "pareto")
 PLACEMENT_KINDS = ("placement_bars",)
 """Kinds that show an assistant: see `test_placement_viz`."""
 STREAMING_KINDS = ("playback", "pipeline", "qoe_and_energy_by_phones", "stalls_by_skew", "streaming_bars")
