@@ -1,4 +1,4 @@
-"""The shipped scenarios in small sizes, for tests that run all of them."""
+"""The shipped scenarios in small sizes, for tests that run all of them, and a count of malformed inputs at the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,3 +183,19 @@ def shipped() -> type[Shipped]:
 def shipped_name(request: pytest.FixtureRequest) -> str:
     """Each in turn."""
     return str(request.param)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many malformed inputs (tests/robustness) were tried and what came of them.
+
+    Here, since of several processes the one that prints reads this file alone.
+    """
+    reports: Iterator[Any] = (it for it in terminalreporter.stats.get("passed", ()) if it.when == "call")
+    found = [
+        str(value) for report in reports for name, value in report.user_properties if name == "malformed"
+    ]
+    if found:
+        terminalreporter.write_line(
+            f"malformed inputs: {len(found)} tried, all exit 2: {found.count('position')} with line and column, "
+            f"{found.count('file')} with the file"
+        )

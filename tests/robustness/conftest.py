@@ -1,4 +1,4 @@
-"""What every test of bad input shares: valid files to spoil, the command line in-process, and a count at the end."""
+"""What every test of bad input shares: valid files to spoil, and the command line in-process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -224,16 +224,3 @@ def valid() -> dict[str, Any]:
         "networks": NETWORKS,
         "videos": VIDEOS,
     }
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many malformed inputs were tried and what came of them."""
-    reports: Iterator[Any] = (it for it in terminalreporter.stats.get("passed", ()) if it.when == "call")
-    found = [
-        str(value) for report in reports for name, value in report.user_properties if name == "malformed"
-    ]
-    if found:
-        terminalreporter.write_line(
-            f"malformed inputs: {len(found)} tried, all exit 2: {found.count('position')} with line and column, "
-            f"{found.count('file')} with the file"
-        )
