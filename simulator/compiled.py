@@ -63,6 +63,7 @@ MODULES: Final = (
     "simulator.streaming.group.downlink",
     "simulator.streaming.group.energy",
     "simulator.streaming.group.flow",
+    "simulator.streaming.group.gpu_watch",
     "simulator.streaming.group.phone_state",
     "simulator.streaming.group.pipeline",
     "simulator.streaming.group.presence",

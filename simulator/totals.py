@@ -87,11 +87,12 @@ def totals_by_device(
                     off_gpu_s += replica.off_s * replica.cost.gpus
                     used += replica.cost.gpus
         units = processors.get(name, ())
+        down_gpu_s += sum(unit.down_s for unit in units[used:])  # replicas stand on the first ones
         gpus = device.count or max(used, len(units))
         on_gpu_s = gpus * end_s - off_gpu_s
         # a failed one draws nothing; steps have their idle power with them, SR has not
         idle_j = profile.idle_w * max(0.0, on_gpu_s - step_gpu_s - down_gpu_s)
-        busy_gpu_s += sum(unit.work_s for unit in units)
+        busy_gpu_s += sum(unit.used_s for unit in units)
         busy_j += sum(unit.work_j for unit in units)
         totals[name] = DeviceTotals(busy_gpu_s / gpus, busy_j + idle_j, on_s=on_gpu_s)
     return totals

@@ -116,7 +116,9 @@ def simulate(
     if scenario.faults:
         last_s = max((feed.last_known_s for feed in world.feeds), default=0.0)
         busy_until_s = last_s if scenario.horizon is None else min(last_s, scenario.horizon)
-        injector = Injector(env, scenario, faults, world.services, world.storage, busy_until_s)
+        injector = Injector(
+            env, scenario, faults, world.services, world.storage, world.processors, busy_until_s
+        )
         injector.run(scenario.horizon)
         injector.close()
     else:

@@ -28,7 +28,7 @@ class Job:
 
 
 class WorkQueue:
-    """One job at a time, first come, first served.
+    """One job at a time, first come, first served, on a processor that may fail and be slow.
 
     Parameters
     ----------
@@ -38,16 +38,25 @@ class WorkQueue:
 
     def __init__(self, env: Environment) -> None:
         self._env = env
-        self._speed = 1.0
+        self._share = 1.0  # of the processor's time
+        self._pace = 1.0  # what a fault has left of its speed
         self._waiting: deque[Job] = deque()
         self._current: Job | None = None
         self._call: Call | None = None
         self._since_s = 0.0
-        self._work_s = 0.0
+        self._used_s = 0.0
         self._work_j = 0.0
         self._told = False
         self.on_turn: Callable[[bool], None] | None = None
         """Told whether there is work where that has changed; None: nobody."""
+        self.broken = False
+        """Whether the processor is out of order."""
+        self.gone = False
+        """Whether it is so for good."""
+        self.down_s = 0.0
+        """Time for which it has been out of order; whoever lets it fail keeps this up to date."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called when the processor has failed, and when it works again."""
 
     @property
     def busy(self) -> bool:
@@ -55,13 +64,13 @@ class WorkQueue:
         return self._current is not None
 
     @property
-    def work_s(self) -> float:
-        """Work done so far, that of jobs given up later included, in s at full speed."""
-        return self._work_s + self._done_s()
+    def used_s(self) -> float:
+        """Time of the processor that jobs have had so far, those given up later included, in s."""
+        return self._used_s + self._had_s()
 
     @property
     def work_j(self) -> float:
-        """Energy of that work, in J."""
+        """Energy of the work done in it, in J."""
         return self._work_j + (0.0 if self._current is None else self._done_s() * self._current.power_w)
 
     def run(self, work_s: float, power_w: float, on_done: Callable[[], None]) -> Job:
@@ -82,12 +91,40 @@ class WorkQueue:
         self._tell()
         return job
 
-    def set_speed(self, speed: float) -> None:
-        """Work at a share of full speed from now on; 0: not at all."""
-        if speed != self._speed:
+    def set_share(self, share: float) -> None:
+        """Have a share of the processor's time from now on; 0: none."""
+        if share != self._share:
             self._book()
-            self._speed = speed
+            self._share = share
             self._arm()
+
+    def set_pace(self, pace: float) -> None:
+        """Let the processor be slower from now on: a share of its speed, above 0, is left."""
+        self._book()
+        self._pace = pace
+        self._arm()
+
+    def fail(self, returns: bool) -> None:
+        """Let the processor be out of order; `returns` says whether it will be repaired.
+
+        Who has handed jobs over has to give them up: the watchers' business.
+        """
+        self.gone = self.gone or not returns
+        if not self.broken:
+            self._book()
+            self.broken = True
+            self._call_watchers()
+
+    def repair(self) -> None:
+        """Let the processor work again."""
+        self.broken = False
+        self._since_s = self._env.now
+        self._arm()
+        self._call_watchers()
+
+    def _call_watchers(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher()
 
     def drop(self, job: Job) -> None:
         """Give a job up, wherever it is."""
@@ -99,16 +136,22 @@ class WorkQueue:
         elif job in self._waiting:
             self._waiting.remove(job)
 
+    def _had_s(self) -> float:
+        """Time of the processor that the current job has had since the queue was last looked at."""
+        if self._current is None or self.broken:
+            return 0.0
+        return (self._env.now - self._since_s) * self._share
+
     def _done_s(self) -> float:
-        """Work done on the current job since the queue was last looked at."""
-        return 0.0 if self._current is None else (self._env.now - self._since_s) * self._speed
+        """Work done in it."""
+        return self._had_s() * self._pace
 
     def _book(self) -> None:
         """Bring the sums up to now, and take the end of the current job back."""
         job = self._current
         if job is not None:
             done_s = self._done_s()
-            self._work_s += done_s
+            self._used_s += self._had_s()
             self._work_j += done_s * job.power_w
             job.left_s -= done_s
         self._since_s = self._env.now
@@ -118,10 +161,10 @@ class WorkQueue:
 
     def _arm(self) -> None:
         job = self._current
-        if job is None or not self._speed:
+        if job is None or self.broken or not self._share:
             return
         # By rounding less than nothing may be left at the instant at which it would have ended.
-        end_s = self._env.now + max(job.left_s, 0.0) / self._speed
+        end_s = self._env.now + max(job.left_s, 0.0) / (self._share * self._pace)
         if end_s < inf:
             self._call = self._env.call_at(end_s, self._done)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from heapq import merge
-from itertools import groupby
+from itertools import groupby, zip_longest
 from math import inf, prod
 
-from simulator.core import Environment, Table
+from simulator.core import Environment, Table, WorkQueue
 from simulator.faults.periods import MOST_FAULTS, Change, Faults, too_many
 from simulator.faults.records import FAULTS
 from simulator.scenario.spec import Scenario
@@ -17,26 +17,56 @@ from simulator.serving.storage import StorageDevice
 
 
 class _Gpus:
-    """The replica behind one unit of a GPU device: what is wrong with it at the moment."""
+    """One unit of a GPU device: a replica, SR for phones, or both; what is wrong with it at the moment."""
 
-    def __init__(self, service: ServiceRuntime, replica: Replica) -> None:
-        self.service = service
-        self.replica = replica
+    def __init__(self, served: tuple[ServiceRuntime, Replica] | None, sr: WorkQueue | None) -> None:
+        self.service = None if served is None else served[0]
+        self.replica = None if served is None else served[1]
+        self.sr = sr
         self.failures = 0
         self.since_s = 0.0
         self.speeds: dict[str, float] = {}
 
     def fail(self, now_s: float, returns: bool) -> int:
+        """Fail, once more where it has failed already; return the tokens of KV that are lost."""
         if not self.failures:
             self.since_s = now_s
         self.failures += 1
-        return self.service.fail(self.replica, returns)
+        lost_tokens = 0
+        if self.service is not None and self.replica is not None:
+            lost_tokens = self.service.fail(self.replica, returns)
+        if self.sr is not None:
+            self.sr.fail(returns)
+        return lost_tokens
 
     def repair(self, now_s: float) -> None:
+        """End one failure."""
         self.failures -= 1
-        if not self.failures:
-            self.replica.down_s += now_s - self.since_s
+        if self.failures:
+            return
+        self._was_down(now_s)
+        if self.service is not None and self.replica is not None:
             self.service.repair(self.replica)
+        if self.sr is not None:
+            self.sr.repair()
+
+    def stop(self, now_s: float) -> None:
+        """Book the time for which it has been down when the simulation stops."""
+        if self.failures:
+            self._was_down(now_s)
+
+    def _was_down(self, now_s: float) -> None:
+        for it in (self.replica, self.sr):
+            if it is not None:
+                it.down_s += now_s - self.since_s
+
+    def slow(self) -> None:
+        """Go at the product of the speeds that are left."""
+        speed = prod(self.speeds.values(), start=1.0)
+        if self.replica is not None:
+            self.replica.set_speed(speed)
+        if self.sr is not None:
+            self.sr.set_pace(speed)
 
 
 class Injector:
@@ -52,6 +82,8 @@ class Injector:
         What is simulated, and its faults.
     services, storage
         By name.
+    processors
+        SR on the units of those GPU devices that help phones, by name; replicas on the same device stand on the first.
     busy_until_s
         Time until which there will surely be something to do: that of the last arrival that is known.
 
@@ -68,6 +100,7 @@ class Injector:
         faults: Faults,
         services: Mapping[str, ServiceRuntime],
         storage: Mapping[str, StorageDevice],
+        processors: Mapping[str, Sequence[WorkQueue]],
         busy_until_s: float = 0.0,
     ) -> None:
         self._env = env
@@ -76,13 +109,17 @@ class Injector:
         self._storage = storage
         self.records = Table(FAULTS)
         """One row per occurrence of a fault."""
-        self._gpus: dict[str, list[_Gpus]] = {}
+        replicas: dict[str, list[tuple[ServiceRuntime, Replica]]] = {name: [] for name in processors}
         for name, service in scenario.llm_services.items():
             for phase in service.phases:
                 for gpus in phase.pool:
-                    self._gpus.setdefault(gpus, [])
+                    replicas.setdefault(gpus, [])
             for replica in services[name].replicas:
-                self._gpus[replica.gpus].append(_Gpus(services[name], replica))
+                replicas[replica.gpus].append((services[name], replica))
+        self._gpus = {
+            name: [_Gpus(replica, sr) for replica, sr in zip_longest(mine, processors.get(name, ()))]
+            for name, mine in replicas.items()
+        }
         self._broken = dict.fromkeys(storage, 0)  # failures of a storage device that are not over
         self._present: dict[tuple[str, int], tuple[Change, int]] = {}  # what is not over, and the tokens lost
         self._number = dict.fromkeys(faults.specs, 0)  # how often each fault has come, all units together
@@ -120,8 +157,7 @@ class Injector:
         now_s = self._env.now
         for units in self._gpus.values():
             for unit in units:
-                if unit.failures:
-                    unit.replica.down_s += now_s - unit.since_s
+                unit.stop(now_s)
         for change, lost_tokens in self._present.values():
             self._record(change, now_s, lost_tokens)
 
@@ -140,7 +176,7 @@ class Injector:
             else:
                 assert spec.factor is not None
                 unit.speeds[change.fault] = spec.factor
-                unit.replica.set_speed(prod(unit.speeds.values(), start=1.0))
+                unit.slow()
         elif device in self._storage and spec.kind == "failure":
             self._broken[device] += 1
             self._lose(self._storage[device])
@@ -156,7 +192,7 @@ class Injector:
                 unit.repair(env.now)
             else:
                 del unit.speeds[change.fault]
-                unit.replica.set_speed(prod(unit.speeds.values(), start=1.0))
+                unit.slow()
         elif device in self._storage and spec.kind == "failure":
             self._broken[device] -= 1
             if not self._broken[device]:
@@ -175,16 +211,15 @@ class Injector:
 
     def _record(self, change: Change, end_s: float, lost_tokens: int) -> None:
         spec = self._faults.specs[change.fault]
-        target, service = spec.device or spec.link or "", ""
-        if target in self._gpus:
-            service = self._gpus[target][change.unit].service.name
+        target = spec.device or spec.link or ""
+        struck = self._gpus[target][change.unit].service if target in self._gpus else None
         self.records.append(
             change.fault,
             spec.kind,
             target,
-            "gpu" if service else "link" if spec.link is not None else "storage",
+            "gpu" if target in self._gpus else "link" if spec.link is not None else "storage",
             change.unit,
-            service,
+            "" if struck is None else struck.name,
             -1,
             change.time_s,
             end_s,

@@ -21,6 +21,6 @@ FAULTS: Final = {
 """Columns of the table of faults, one row per occurrence, in the order of their ends, those of phones by session.
 
 ``kind``: ``failure``, ``outage`` or ``slowdown``; ``target``: the device or link; ``target_kind``: ``gpu``,
-``storage``, ``link`` or ``phone``; ``service``: that of the replica or phone that was struck, else empty; ``session``:
-of a phone, else -1; ``end_s``: the end of the run or session where it was not over;
-``lost_tokens``: tokens of KV that requests under way had in the memory of a failed GPU."""
+``storage``, ``link`` or ``phone``; ``service``: that of the replica or phone that was struck, else empty, as for a
+GPU that only helps phones; ``session``: of a phone, else -1; ``end_s``: the end of the run or session where it was not
+over; ``lost_tokens``: tokens of KV that requests under way had in the memory of a failed GPU."""

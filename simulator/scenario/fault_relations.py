@@ -65,13 +65,6 @@ def check_fault(
         )
         yield Problem((*path, "device"), message)
     yield from _unit(path, fault, target, devices, services)
-    if target == "gpu":
-        for name, service in services.items():
-            if isinstance(service, StreamingService) and fault.device in {
-                it.gpu for it in service.helpers.values()
-            }:
-                message = f"{fault.device!r} helps service {name!r}: faults of helpers are not modelled"
-                yield Problem((*path, "device"), message)
 
 
 def _times(path: Path_, fault: FaultSpec) -> Iterator[Problem]:
@@ -128,5 +121,12 @@ def _unit(
             and all(gpus in devices for phase in it.phases for gpus in phase.pool)
         ]
         count, what = sum(replica_devices(it, devices).count(str(fault.device)) for it in users), "replicas"
+        if any(
+            it.gpu == fault.device
+            for service in services.values()
+            if isinstance(service, StreamingService)
+            for it in service.helpers.values()
+        ):
+            count, what = max(count, device.count or 1), "units"
     if fault.unit >= count:
         yield Problem((*path, "unit"), f"is {fault.unit}; {fault.device} has {count} {what}, numbered from 0")

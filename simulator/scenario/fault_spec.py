@@ -23,7 +23,8 @@ class FaultSpec:
     link: str | None = None
     """Name of the link."""
     unit: NonNegativeCount | None = None
-    """Which of several, from 0: the number of the replica among all that the GPU device serves, or of the phone. None:
+    """Which of several, from 0: the number of the replica among all that the GPU device serves, of the phone, or of the
+    GPU that helps phones. None:
     all; with `at` at once, with `mtbf` each for itself."""
     at: Seconds | None = None
     """When it begins; this or `mtbf`."""

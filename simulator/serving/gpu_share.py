@@ -51,7 +51,7 @@ class GpuShare:
         """Return the share of the run of steps that is about to be formed; 0: it must wait for `RunLoop.resume`."""
         shares = self._shares[True, self._sr.busy]
         self._llm = shares.llm
-        self._sr.set_speed(shares.sr)
+        self._sr.set_share(shares.sr)
         return shares.llm
 
     def idle(self) -> None:
@@ -60,7 +60,7 @@ class GpuShare:
         self._sr_alone()
 
     def _sr_alone(self) -> None:
-        self._sr.set_speed(self._shares[False, True].sr)
+        self._sr.set_share(self._shares[False, True].sr)
 
     def _sr_turns(self, busy: bool) -> None:
         """SR has got work, or has done all."""
@@ -69,7 +69,7 @@ class GpuShare:
             self._sr_alone()
             return
         shares = self._shares[True, busy]
-        self._sr.set_speed(min(shares.sr, 1.0 - self._llm))
+        self._sr.set_share(min(shares.sr, 1.0 - self._llm))
         if shares.llm != self._llm:
             if loop.held:
                 loop.resume()

@@ -88,7 +88,7 @@ class Phone(PhoneState):
         outcome: Outcome,
     ) -> None:
         super().__init__(env, index, spec, group, wlan)
-        self._downlink, self._processor, self._outcome = downlink, processor, outcome
+        self._downlink, self.processor, self._outcome = downlink, processor, outcome
         self._side_by_side = group.pipelined or processor is not None
         self._frame_by_frame = group.pipelined and processor is None
         self.gated = False
@@ -198,12 +198,12 @@ class Phone(PhoneState):
         task = server.current = server.queue.pop(0)
         now_s = self.env._now
         cool_s = self._sr_s[task.chunk.combination.name]
-        if self._processor is not None:
+        if self.processor is not None:
             task.sr_start_s = now_s
             server.ends_s = now_s + cool_s / self._sr_ratio.mean  # as far as that is known
             assert self.spec.helper is not None
             power_w = self.spec.helper.sr_w[task.chunk.combination.name]
-            server.call = self._processor.run(cool_s, power_w, self._super_resolved)
+            server.call = self.processor.run(cool_s, power_w, self._super_resolved)
             return
         slow = self.sr_speed * (self.spec.thermal.throttled_share if self.heat is Heat.THROTTLED else 1.0)
         frame_s = cool_s / slow / self._frames
@@ -224,7 +224,7 @@ class Phone(PhoneState):
         task, self.sr.current = self.sr.current, None
         assert task is not None
         self.meter.switch(self.env._now, Component.SR, -self._sr_w)
-        if self._processor is not None:
+        if self.processor is not None:
             task.sr_end_s = self.env._now
         took_s = task.sr_end_s - task.sr_start_s
         self._sr_ratio.add(self._sr_s[task.chunk.combination.name] / took_s)

@@ -14,6 +14,7 @@ from math import inf, prod
 from simulator.core import Call, Environment
 from simulator.streaming.group.energy import Component
 from simulator.streaming.group.flow import Flow
+from simulator.streaming.group.gpu_watch import GpuWatch
 from simulator.streaming.group.group import Group
 from simulator.streaming.group.pipeline import Phone
 from simulator.streaming.group.thermal import Heat
@@ -58,6 +59,7 @@ class Presence:
         """By phone: reasons for which it is out of range or out of order."""
         self._slow: list[list[float]] = [[] for _ in self._phones]
         """By phone: shares of its SR speed that faults leave at present."""
+        self._gpus = GpuWatch(self._phones, self._gpu_changed)
         self._to_come = 0
         """Changes that are planned and could bring the session on."""
         self._calls: list[Call] = []
@@ -65,10 +67,9 @@ class Presence:
 
     @property
     def awaits_change(self) -> bool:
-        """Whether something is planned, or a phone cools down, so that a session that stands may go on."""
-        return self._to_come > 0 or any(
-            phone.present and phone.heat is Heat.STOPPED for phone in self._phones
-        )
+        """Whether a session that stands may go on: something is planned, a phone cools down, a GPU is repaired."""
+        stopped = any(phone.present and phone.heat is Heat.STOPPED for phone in self._phones)
+        return self._to_come > 0 or stopped or self._gpus.awaits_repair
 
     def begin(self) -> None:
         """Bring in the members from the start and plan the rest."""
@@ -82,6 +83,7 @@ class Presence:
             self._control(first if first in phones else phones[0])
             for phone in members:
                 self._connected[phone.index] = True
+        self._gpus.begin()
         self._update()
         for phone in self._phones:
             spec = phone.spec
@@ -106,6 +108,7 @@ class Presence:
         """Take back all that is planned."""
         for call in self._calls:
             call.cancel()
+        self._gpus.end()
 
     def _call_at(self, time_s: float, change: Callable[[], None]) -> None:
         self._calls.append(self._env.call_at(time_s, change))
@@ -173,6 +176,10 @@ class Presence:
         if phone.alive:
             self._flow.log("repair", phone.name)
         self._set_away(phone, False)
+
+    def _gpu_changed(self, phone: Phone, failed: bool) -> None:
+        self._flow.log("fault" if failed else "repair", phone.name)
+        self._set_away(phone, failed)
 
     def _slow_sr(self, phone: Phone, share: float) -> None:
         """Have SR be slower from the next chunk on; the one under way is finished as it began."""

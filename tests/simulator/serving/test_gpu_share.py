@@ -101,7 +101,7 @@ def test_two_that_always_have_work_get_their_shares(policy: GpuSharing, llm: flo
     gpu.llm.add(10**6)
     gpu.env.run(until=100.0)
     assert gpu.llm.work_s() == pytest.approx(100.0 * llm)
-    assert gpu.sr.work_s == pytest.approx(100.0 * sr)
+    assert gpu.sr.used_s == pytest.approx(100.0 * sr)
 
 
 @pytest.mark.interpreted
@@ -161,7 +161,7 @@ def test_work_is_conserved(
         gpu.at(time_s, lambda work_s=work_s: gpu.sr.run(work_s, 0.0, lambda: ends.append(gpu.env.now)))  # type: ignore[misc]
     seen: list[tuple[float, float]] = []
     for time_s in np.linspace(0.0, 4.0, 173):
-        gpu.at(float(time_s), lambda: seen.append((gpu.env.now, gpu.llm.work_s() + gpu.sr.work_s)))
+        gpu.at(float(time_s), lambda: seen.append((gpu.env.now, gpu.llm.work_s() + gpu.sr.used_s)))
     gpu.env.run()
     # never more than the GPU can do, in any interval
     for (one_s, one), (other_s, other) in pairwise(seen):
@@ -169,11 +169,11 @@ def test_work_is_conserved(
     # nothing is lost, and nothing waits for ever
     assert gpu.llm.left == 0 and not gpu.sr.busy and len(ends) == len(jobs)
     assert gpu.llm.work_s() == pytest.approx(STEP_S * sum(count for _, count in steps))
-    assert gpu.sr.work_s == pytest.approx(sum(work_s for _, work_s in jobs))
+    assert gpu.sr.used_s == pytest.approx(sum(work_s for _, work_s in jobs))
     if isinstance(policy, SpatialPartition) or (isinstance(policy, TimeSlicing) and policy.switch):
         return
     # a GPU that is shared without loss is idle with work at most in a step whose rival has gone
-    work_s = gpu.llm.work_s() + gpu.sr.work_s
+    work_s = gpu.llm.work_s() + gpu.sr.used_s
     last_s = max((end for _, end, _, _ in gpu.llm.done), default=0.0)
     begins_s = [time_s for time_s, _ in [*steps, *jobs]]
     if begins_s:

@@ -153,7 +153,7 @@ def test_it_goes_where_the_group_goes() -> None:
         ("services.video.helpers={edge: {gpu: gpu, network: xlsrr}}", r"network: .*nearest: xlsr"),
         ("services.video.upper_bound=any", "knows no helpers"),
         ("services.video.helpers={phones-1: {gpu: gpu, sr_rates: {}, download: line}}", "name of a phone too"),
-        ("faults={broken: {device: gpu, kind: failure, at: 3 s}}", r"faults\.broken\.device: .*helps"),
+        ("faults={broken: {device: gpu, unit: 1, kind: failure, at: 3 s}}", r"unit: is 1; gpu has 1 units"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_helper_is_said(override: str, message: str) -> None:
