@@ -11,7 +11,7 @@ import pandas as pd
 from devices.catalogue import load_profile
 from devices.profiles import GpuProfile
 from simulator.experiments.run_store import StoredRun
-from simulator.serving.build import replica_devices
+from simulator.serving.build import replica_places
 from simulator.serving.memory import kv_capacity_blocks
 from simulator.timeline.curves import Points, counted
 from simulator.timeline.stays import Asked, Key, Stay, name_of, read_stays
@@ -29,12 +29,12 @@ def add_replicas(trace: Trace, run: StoredRun) -> None:
     for service, spec in run.scenario.llm_services.items():
         steps = run.devices[run.devices["service"] == service].sort_values("start_s", kind="stable")
         pointers = run.pointers[run.pointers["service"] == service]
-        gpus = f"{spec.replica_gpus} GPU{'s' if spec.replica_gpus > 1 else ''}"
-        for replica, name in enumerate(replica_devices(spec, run.scenario.devices)):
+        for replica, (phase, name) in enumerate(replica_places(spec, run.scenario.devices)):
+            gpus = f"{phase.replica_gpus} GPU{'s' if phase.replica_gpus > 1 else ''}"
             device = run.scenario.devices[name]
             profile = load_profile(device.profile)
             assert isinstance(profile, GpuProfile)
-            capacity = kv_capacity_blocks(spec, device)
+            capacity = kv_capacity_blocks(phase, device)
             place = (service, replica)
             here = [stay for stay in stays if stay.place == place]
             rows = steps[steps["replica"] == replica]
@@ -46,7 +46,7 @@ def add_replicas(trace: Trace, run: StoredRun) -> None:
             if asked:
                 trace.lanes(pid, "answers", (_answer(it) for it in asked))
             trace.lanes(pid, "generations" if parts else "requests", (slices[stay.key] for stay in here))
-            idle_w = profile.idle_w * spec.replica_gpus
+            idle_w = profile.idle_w * phase.replica_gpus
             _add_counters(trace, pid, rows, here, capacity, idle_w, float(run.manifest["simulated_s"]))
 
 
@@ -120,7 +120,7 @@ def _stay(stay: Stay) -> Slice:
     times = (stay.ready_s, stay.admitted_s, stay.first_token_s, stay.finish_s)
     parts = tuple(
         Slice(name, start_s, end_s, {})
-        for name, start_s, end_s in zip(("queued", "prefill", "decode"), times, times[1:], strict=False)
+        for name, start_s, end_s in zip(stay.phases, times, times[1:], strict=False)
         if end_s > start_s
     )
     return Slice(stay.name, stay.ready_s, stay.finish_s, stay.args, parts)

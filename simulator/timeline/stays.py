@@ -15,7 +15,8 @@ Place = tuple[str, int]
 """A service and the number of one of its replicas."""
 
 Key = tuple[str, int, int]
-"""Workload, request, generation; the last is -1 where the request was decoded in one go."""
+"""Workload, request, generation; the last is -1 where the request was decoded in one go, -2 where another replica had
+prefilled it."""
 
 
 def name_of(key: Key) -> str:
@@ -48,6 +49,8 @@ class Stay:
     """What else is known."""
     after: tuple[tuple[int, int], ...] = ()
     """What a generation waited for: (generation, tokens)."""
+    phases: tuple[str, str, str] = ("queued", "prefill", "decode")
+    """What it did between these times."""
 
     @property
     def name(self) -> str:
@@ -87,7 +90,11 @@ def read_stays(run: StoredRun) -> tuple[list[Stay], list[Asked]]:
     for row in _rows(run.requests):
         home = homes.get((row["service"], row["workload"], row["request"]))
         if home is None:
-            stays.append(_of_request(row, end_s))
+            stays += (
+                _handed_over(row, end_s)
+                if row.get("transfer_end_s", -1.0) >= 0.0
+                else [_of_request(row, end_s)]
+            )
         else:
             until_s = row["finish_s"] if row["status"] == COMPLETED else end_s
             name = f"{row['workload']}/{row['request']}"
@@ -125,6 +132,26 @@ def _of_request(row: Mapping[str, Any], end_s: float) -> Stay:
         row["admitted_s"] >= 0.0,
         _args(row),
     )
+
+
+def _handed_over(row: Mapping[str, Any], end_s: float) -> list[Stay]:
+    """Return the stays of a request that was prefilled at one replica and decoded at another.
+
+    A request that was lost between may have begun to be decoded before its last transfer: that is not told.
+    """
+    first_s, moved_s, there_s = (
+        row[name] for name in ("first_token_s", "transfer_start_s", "transfer_end_s")
+    )
+    finish_s = row["finish_s"] if row["finish_s"] >= 0.0 else end_s
+    workload, request, args = row["workload"], row["request"], _args(row)
+    here = (row["service"], row["prefill_replica"]), row["arrival_s"], row["admitted_s"], first_s, there_s
+    there = (row["service"], row["replica"]), first_s, moved_s, there_s, finish_s
+    return [
+        Stay((workload, request, -1), *here, True, True, args, phases=("queued", "prefill", "handed over")),
+        Stay(
+            (workload, request, -2), *there, True, True, args, phases=("waits for room", "transfer", "decode")
+        ),
+    ]
 
 
 def _of_generation(row: Mapping[str, Any], end_s: float) -> Stay:

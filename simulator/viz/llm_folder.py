@@ -17,7 +17,7 @@ from simulator.experiments.statistics import over_replications
 from simulator.metrics.answers import LATENCIES
 from simulator.metrics.summary import COMPLETED
 from simulator.scenario.spec import Scenario
-from simulator.serving.build import replica_devices
+from simulator.serving.build import replica_places
 from simulator.serving.memory import kv_capacity_blocks
 from simulator.viz.bands import estimates
 from simulator.viz.latency import STATISTICS, latency_bars, latency_cdf
@@ -144,13 +144,12 @@ def _queue_and_kv(study: Study) -> Figure:
     if not len(intervals):
         raise study.fault("has no row per run of engine steps; the scenario needs record_intervals: true")
     service = run.scenario.llm_services[study.service]
+    places = replica_places(service, run.scenario.devices)
+    apart = len(service.phases) > 1  # then a request is at two replicas, one after the other
     return queue_and_kv(
         intervals,
-        run.requests[run.requests["service"] == study.service],
-        [
-            kv_capacity_blocks(service, run.scenario.devices[name])
-            for name in replica_devices(service, run.scenario.devices)
-        ],
+        None if apart else run.requests[run.requests["service"] == study.service],
+        [kv_capacity_blocks(phase, run.scenario.devices[name]) for phase, name in places],
     )
 
 

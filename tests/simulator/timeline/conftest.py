@@ -47,6 +47,7 @@ _CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "plato": ("plato/alone.yaml", ("workloads.questions.requests=6",)),
     "churn": ("oasis/churn.yaml", ("workloads.watch.sessions=2",)),
     "helper": ("cluster/edge_helper.yaml", ("workloads.watch.segments=40",)),
+    "apart": ("cluster/disaggregated.yaml", ("workloads.chat.requests=60",)),
     "cut_off": ("", ("horizon=4.1 s",)),
     "tiers": ("", ()),
 }  # fmt: skip

@@ -17,7 +17,7 @@ from simulator.experiments.compare import compare
 from simulator.experiments.run_store import load_run
 from simulator.timeline import write_timeline
 
-CASES = ("cake", "poisson", "plato", "churn", "tiers", "cut_off")
+CASES = ("cake", "poisson", "plato", "churn", "tiers", "cut_off", "apart")
 SERVED = tuple(case for case in CASES if case != "churn")
 
 REQUIRED = {
@@ -224,6 +224,23 @@ def test_every_request_is_there_with_its_phases(timeline: Any, case: str) -> Non
         expected_s = (rows["finish_s"] - rows["first_token_s"]).sum()
         steps_us = sum(it["dur"] for it in trace.slices("engine steps") if it["name"] == "decode")
         assert decoded_us - steps_us == pytest.approx(1e6 * expected_s, abs=len(rows))
+
+
+def test_a_request_is_where_it_is_prefilled_and_where_it_is_decoded(timeline: Any) -> None:
+    trace = timeline("apart")
+    rows = trace.run.requests
+    here = [it["name"] for it in trace.slices("requests")]
+    assert sorted(here) == sorted(2 * [f"chat/{it}" for it in rows["request"]])
+    phases = dict.fromkeys(("transfer", "handed over", "waits for room"), 0.0)
+    for track in trace.tracks().values():
+        for it in track:
+            if it["name"] in phases:
+                phases[it["name"]] += it["dur"] / 1e6
+    moved_s = (rows["transfer_end_s"] - rows["transfer_start_s"]).sum()
+    assert phases["transfer"] == pytest.approx(moved_s, abs=1e-6 * len(rows))
+    waited_s = (rows["transfer_start_s"] - rows["first_token_s"]).sum()
+    assert phases["waits for room"] == pytest.approx(waited_s, abs=1e-6 * len(rows))
+    assert phases["handed over"] == pytest.approx(moved_s + waited_s, abs=2e-6 * len(rows))
 
 
 def test_generations_are_there_with_arrows_to_those_that_wait(timeline: Any) -> None:
