@@ -43,7 +43,7 @@ class Decodes:
         """(clock of its next stop or its end, order of joining, sequence)."""
         self.clock = 0
         """Decode steps done."""
-        self.context_tokens: float = 0
+        self.context_tokens = 0.0
         """Tokens that the next step attends to, all sequences together."""
         self.width = 1
         """Tokens of a step's budget that each sequence takes."""
@@ -112,7 +112,8 @@ class Decodes:
         for _, _, sequence in self.heap:
             sequence.generated_tokens += self._decoded(sequence)
         self.heap.clear()
-        self.context_tokens = self._shared_blocks = 0
+        self.context_tokens = 0.0
+        self._shared_blocks = 0
 
     def _leave(self, sequence: Sequence) -> None:
         self.context_tokens -= sequence.join_context + self._advanced(sequence, self.clock)

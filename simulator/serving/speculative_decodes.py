@@ -89,7 +89,7 @@ class SpeculativeDecodes(Decodes):
         self._growth_tokens -= sequence.pace
         if not self.heap:  # nothing is left over of rounding
             self._growth_tokens = 0.0
-            self.context_tokens = 0
+            self.context_tokens = 0.0
 
     def _decoded(self, sequence: Sequence) -> int:
         return int(self._advanced(sequence, self.clock) + _WHOLE)
