@@ -64,6 +64,13 @@ class WorkQueue:
         return self._current is not None
 
     @property
+    def left_s(self) -> float:
+        """Time that all jobs would take from now on with the whole processor, in s."""
+        current = self._current
+        left_s = 0.0 if current is None else current.left_s - self._done_s()
+        return (left_s + sum([job.left_s for job in self._waiting])) / self._pace
+
+    @property
     def used_s(self) -> float:
         """Time of the processor that jobs have had so far, those given up later included, in s."""
         return self._used_s + self._had_s()

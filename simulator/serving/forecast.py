@@ -65,7 +65,7 @@ class Saturation:
 
 
 class ReplicaForecast:
-    """`simulator.policies.routing.Forecast` of one replica.
+    """`simulator.policies.routing.Forecast` of one replica, as fast as it is now, faults and a shared GPU included.
 
     Parameters
     ----------
@@ -83,12 +83,14 @@ class ReplicaForecast:
 
     def work_s(self, request: RequestShape) -> float:
         """Time that the request takes of the replica when that is full of such requests, in s."""
-        return self._full.work_s(request.input_tokens, request.output_tokens) / self._replica.scheduler.speed
+        speed, _ = self._replica.outlook()
+        return self._full.work_s(request.input_tokens, request.output_tokens) / speed
 
     def ahead_s(self, request: RequestShape) -> float:
-        """Work of all that was sent here and is not finished; each like `request`, in s."""
+        """Work of all that was sent here and is not finished, each like `request`, and of SR that goes first, in s."""
         tokens = request.input_tokens + request.output_tokens
-        return self._replica.outstanding_tokens / tokens * self.work_s(request)
+        _, wait_s = self._replica.outlook()
+        return wait_s + self._replica.outstanding_tokens / tokens * self.work_s(request)
 
     def ttft_s(self, request: RequestShape) -> float:
         """Time until its first token if it were sent here now, in s.
@@ -109,8 +111,9 @@ class ReplicaForecast:
         short = replica.outstanding_tokens + request.input_tokens - self._full.kv_tokens
         freed_s = 0.0
         if short > 0:
-            freed_s = short / replica.outstanding_tokens * self.ahead_s(request)
-        return max(-(-tokens // room) * step_s / scheduler.speed, freed_s)
+            freed_s = short / (request.input_tokens + request.output_tokens) * self.work_s(request)
+        speed, wait_s = replica.outlook()
+        return wait_s + max(-(-tokens // room) * step_s / speed, freed_s)
 
     def tpot_s(self, request: RequestShape) -> float:
         """Time per further token if it were decoded beside what is decoded here now, in s."""
@@ -119,4 +122,5 @@ class ReplicaForecast:
         sequences = len(decodes.heap) + 1
         context = replica.context_tokens() + request.input_tokens + 0.5 * request.output_tokens
         step_s = replica.cost.step_s(sequences, sequences, context)
-        return step_s / replica.cost.tokens_per_step / replica.scheduler.speed
+        speed, _ = replica.outlook()
+        return step_s / replica.cost.tokens_per_step / speed

@@ -59,6 +59,16 @@ class GpuShare:
         self._llm = 0.0
         self._sr_alone()
 
+    def outlook(self) -> tuple[float, float]:
+        """Return the share that engine steps would begin with now, and how long they would wait for it, in s.
+
+        Where they get none beside SR that is the share without it, once it has done what it has by now.
+        """
+        shares = self._shares[True, self._sr.busy]
+        if shares.llm:
+            return shares.llm, 0.0
+        return self._shares[True, False].llm, self._sr.left_s / shares.sr
+
     def _sr_alone(self) -> None:
         self._sr.set_share(self._shares[False, True].sr)
 

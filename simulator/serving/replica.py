@@ -143,6 +143,7 @@ class Replica:
         self.account = RunAccount(index, cost.energy, self.batch, self.queue, kv.pool, intervals, pointers)
         """What it has done."""
         self._loop = RunLoop(env, self.scheduler, cost.model.layers, self._end)
+        self._gpu_share: GpuShare | None = None
         self._ending = False  # within `_end`
         self._arrived: list[Sequence] = []  # submitted meanwhile
         self._received: list[Sequence] = []  # whose KV has come over during the step under way
@@ -280,7 +281,12 @@ class Replica:
 
     def share_gpu(self, policy: GpuSharing, sr: WorkQueue) -> None:
         """Share the GPU with SR from now on, before anything has been computed."""
-        GpuShare(policy, self._loop, sr)
+        self._gpu_share = GpuShare(policy, self._loop, sr)
+
+    def outlook(self) -> tuple[float, float]:
+        """Return the share of the GPUs' speed that steps would have now, and how long they would wait for it, in s."""
+        share, wait_s = (1.0, 0.0) if self._gpu_share is None else self._gpu_share.outlook()
+        return share * self.scheduler.speed, wait_s
 
     def lose_tier(self, tier: int) -> None:
         """A storage tier has failed: loads from it end with what has arrived; the rest will be computed."""

@@ -77,7 +77,7 @@ class Gpu:
     def __init__(self, policy: GpuSharing) -> None:
         self.env = Environment()
         self.llm, self.sr = Steps(self.env), WorkQueue(self.env)
-        GpuShare(policy, self.llm.loop, self.sr)
+        self.share = GpuShare(policy, self.llm.loop, self.sr)
 
     def at(self, time_s: float, what: Callable[[], object]) -> None:
         self.env.call_at(time_s, lambda: what() and None)
@@ -116,6 +116,26 @@ def test_one_alone_gets_what_the_policy_leaves_it(policy: GpuSharing) -> None:
     gpu.sr.run(2.0, 0.0, lambda: None)
     gpu.env.run()
     assert gpu.env.now - start_s == pytest.approx(2.0 / alone[1])
+
+
+@pytest.mark.interpreted
+@pytest.mark.parametrize(("policy", "llm", "sr"), both_always_busy)
+def test_the_outlook_is_what_a_step_would_get(policy: GpuSharing, llm: float, sr: float) -> None:
+    gpu = Gpu(policy)
+    alone = policy.shares(True, False).llm
+    assert gpu.share.outlook() == (alone, 0.0)
+    gpu.sr.run(2.0, 0.0, lambda: None)
+    gpu.sr.run(1.0, 0.0, lambda: None)
+    gpu.sr.set_pace(0.5)
+    gpu.env.run(until=1.0)
+    share, wait_s = gpu.share.outlook()
+    if llm:
+        assert (share, wait_s) == (pytest.approx(llm), 0.0)
+        return
+    assert (share, wait_s) == (alone, pytest.approx(5.0 / sr))
+    gpu.llm.add(1)
+    gpu.env.run()
+    assert gpu.llm.done == [(pytest.approx(1.0 + wait_s), pytest.approx(1.0 + wait_s + STEP_S), 1, 1.0)]
 
 
 @pytest.mark.interpreted
@@ -301,6 +321,28 @@ def test_a_step_with_a_share_takes_the_energy_of_a_whole_one(new: int, pairs: fl
     )
     duration_s = 5 * 0.02 + 10 * 0.001
     assert third_j - energy.idle_w * 3 * duration_s == pytest.approx(whole_j - energy.idle_w * duration_s)
+
+
+@pytest.mark.parametrize("sharing", SHARING)
+def test_routers_avoid_the_replica_beside_sr(sharing: str) -> None:
+    """Two replicas that are alike, SR on the first one's GPU: a request alone goes to the other while SR runs."""
+    result = run(
+        f"devices.edge.sharing={sharing}", "devices.edge.count=2", "services.chat.replicas=2",
+        "services.chat.policies.routing=least_work", "services.video.group_size=null",
+        "workloads.watch.segments=120", "workloads.talk.rate=0.8/s", "workloads.talk.output_tokens=20",
+    )  # fmt: skip
+    [session] = result.sessions["video"].values()
+    helped = session.chunks.column("processor") == "server"
+    spans = [session.chunks.column(name)[helped] for name in ("sr_start_s", "sr_end_s")]
+    requests, idle_from_s = result.requests["chat"], 0.0
+    went: dict[bool, set[int]] = {False: set(), True: set()}
+    for arrival_s, finish_s, replica in sorted(
+        zip(*(requests.column(it) for it in ("arrival_s", "finish_s", "replica")), strict=True)
+    ):
+        if arrival_s > idle_from_s:
+            went[bool(((spans[0] < arrival_s) & (arrival_s < spans[1])).any())].add(int(replica))
+        idle_from_s = max(idle_from_s, finish_s)
+    assert went == {False: {0, 1}, True: {0, 1} if "llm" in sharing else {1}}
 
 
 @pytest.mark.parametrize(
