@@ -168,7 +168,7 @@ def test_questions_with_graphs_are_decoded_in_parts_where_that_is_done(town: Any
 
 
 def test_a_closed_loop_goes_on_when_the_answer_is_on_the_phone(town: Any) -> None:
-    from simulator.workloads.spec import Closed  # noqa: PLC0415
+    from simulator.workloads.arrival_spec import Closed  # noqa: PLC0415
 
     work = town.lab.synthetic("ask", arrivals=Closed(concurrency=2), requests=9)
     scenario = town.scenario(CloudOnly(), [(0.0, 1, 1)])
