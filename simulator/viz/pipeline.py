@@ -1,4 +1,4 @@
-"""What every phone of one streaming session did with each chunk: a lane per stage, a bar per chunk."""
+"""What every phone and helper of one streaming session did with each chunk: a lane per stage, a bar per chunk."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def bars(chunks: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def pipeline(chunks: pd.DataFrame, each: Sequence[Course], window_s: Span | None = None) -> Figure:
-    """Draw the stages of every phone over time; above that, where it says something, who was there and how hot.
+    """Draw the stages of all phones and helpers over time; above that, where it says something, who was there, how hot.
 
     Parameters
     ----------
@@ -105,18 +105,19 @@ def pipeline(chunks: pd.DataFrame, each: Sequence[Course], window_s: Span | None
         One row per chunk and phone that finished it (`simulator.streaming.group.records.CHUNK_COLUMNS`), of one
         session.
     each
-        The phones of the same (`simulator.viz.viewers.courses`).
+        The phones of the same (`simulator.viz.viewers.courses`). Whoever else has worked on chunks is a helper, with
+        lanes below theirs.
     window_s
         From when to when; None: the first 30 s.
     """
     low_s, high_s = window_s or (0.0, min(DEFAULT_S, max(course.here[1] for course in each)))
     table = bars(chunks)
     table = table[(table["end_s"] > low_s) & (table["start_s"] < high_s)]
+    phones = [course.phone for course in each]
+    helpers = sorted({*chunks["processor"].astype(str), *chunks["downloader"].astype(str)} - {*phones})
     lanes = {
-        course.phone: [
-            stage for stage in STAGES if ((table["phone"] == course.phone) & (table["stage"] == stage)).any()
-        ]
-        for course in each
+        name: [stage for stage in STAGES if ((table["phone"] == name) & (table["stage"] == stage)).any()]
+        for name in (*phones, *helpers)
     }
     tall = sum(max(len(stages), 1) + GAP_LANES for stages in lanes.values())
     eventful = any(course.eventful for course in each)
@@ -128,23 +129,24 @@ def pipeline(chunks: pd.DataFrame, each: Sequence[Course], window_s: Span | None
     keys = _overview(grid[0][0], each, (low_s, high_s)) if eventful else []
     axes = grid[-1][0]
     top, middles = GAP_LANES / 2, []
-    for course in each:
-        stages = lanes[course.phone]
+    here = {course.phone: course for course in each}
+    for name, stages in lanes.items():
         size = max(len(stages), 1)
-        _backdrop(axes, course, top - GAP_LANES / 4, size + GAP_LANES / 2)
+        if name in here:
+            _backdrop(axes, here[name], top - GAP_LANES / 4, size + GAP_LANES / 2)
         for lane, stage in enumerate(stages):
-            rows = table[(table["phone"] == course.phone) & (table["stage"] == stage)]
+            rows = table[(table["phone"] == name) & (table["stage"] == stage)]
             _lane(axes, rows, stage, top + lane, (low_s, high_s))
         middles.append(top + size / 2)
         top += size + GAP_LANES
-    for line in np.cumsum([max(len(lanes[course.phone]), 1) + GAP_LANES for course in each])[:-1]:
-        axes.axhline(line, color="#777777", linewidth=0.6)
+        if len(middles) < len(lanes):
+            axes.axhline(top - GAP_LANES / 2, color="#777777", linewidth=0.6)
     first = chunks.groupby("iteration")["assigned_s"].min()
     starts = sorted({float(start) for start in first if low_s < start < high_s})
     marked = 0 < len(starts) <= MOST_ITERATIONS
     for start in starts if marked else ():
         axes.axvline(start, color="#333333", linewidth=0.8, linestyle=":", zorder=0.9)
-    axes.set_yticks(middles, [course.phone for course in each])
+    axes.set_yticks(middles, [*phones, *(f"{name} (helper)" for name in helpers)])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_ylim(top - GAP_LANES / 2, 0.0)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from devices.errors import InputError
 from simulator.experiments.run_store import load_run
@@ -230,6 +231,20 @@ def test_comings_goings_and_heat_are_visible() -> None:
     viewing = session["viewing"].assign(nominal_bps=3e5, effective_bps=3e5)
     figure = playback(viewing, session["viewers"], session["phones"])
     assert {"stall", "start-up", "out of the group"} <= set(legend_labels(figure))
+
+
+def test_helpers_have_lanes_below_the_phones() -> None:
+    session = session_of_a_late_and_a_hot_phone()
+    times = {
+        "assigned_s": 0.0, "download_start_s": 0.0, "download_end_s": 1.0, "forward_end_s": 1.1,
+        "decode_start_s": 1.1, "decode_end_s": 1.5, "sr_start_s": 1.5, "sr_end_s": 2.0,
+        "encode_start_s": 2.0, "encode_end_s": 2.1, "complete_s": 2.3,
+    }  # fmt: skip
+    chunk = {"chunk": 0, "iteration": 0, "downloader": "hot", "processor": "edge", **times}
+    axes = pipeline(pd.DataFrame([chunk]), courses(**session)).axes[1]
+    assert [it.get_text() for it in axes.get_yticklabels()] == ["late", "hot", "edge (helper)"]
+    tops = [it.get_y() for it in axes.patches if isinstance(it, Rectangle) and it.get_x() >= 1.1]
+    assert len(tops) == 4 and min(tops) > axes.get_yticks()[1], "decode, super-resolve, encode, broadcast"
 
 
 def test_bars_are_the_stages_of_each_chunk(runs: Runs) -> None:
