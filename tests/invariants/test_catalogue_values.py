@@ -174,15 +174,15 @@ CATALOGUES: dict[str, tuple[Any, Callable[[str], Any]]] = {
 """By kind of file: the module whose ``_load`` reads one, and the function that asks it."""
 
 DEVICES = (
-    *("a100-40g-sxm", "a100-80g-sxm", "h100-80g-sxm", "l40s"),
+    *("a100-40g-sxm", "a100-80g-sxm", "a40", "h100-80g-sxm", "l40s"),
     *("5g-midband", "ethernet-100g", "ethernet-10g", "ethernet-25g", "wifi-5"),
-    *("dram-pcie4", "ideal-store", "nvme-array-4x-gen4", "nvme-gen4", "remote-rdma-100g"),
+    *("dram-pcie4", "ideal-store", "nvme-array-4x-gen4", "nvme-gen4", "remote-rdma-100g", "remote-tcp-25g"),
     *("galaxy-s10", "galaxy-s20-ultra", "galaxy-s21-ultra", "galaxy-s22-plus", "pixel-5"),
-    *("snapdragon-7s-gen-3", "snapdragon-8-elite"),
+    *("snapdragon-7s-gen-3", "snapdragon-8-elite", "snapdragon-8-gen-1"),
 )
 MODELS = (
     *("llama-2-13b", "llama-2-7b", "llama-3.1-70b", "llama-3.1-8b", "longalpaca-13b", "longalpaca-7b"),
-    "mixtral-8x7b",
+    *("mixtral-8x7b", "qwen3-32b"),
     *("vicuna-13b", "vicuna-33b", "vicuna-7b"),
 )
 FAST = {"a100-80g-sxm", "nvme-gen4", "galaxy-s20-ultra", "snapdragon-8-elite", "vllm-0.6", "llama-3.1-8b"}
