@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -108,6 +108,17 @@ def served(name: str, build: Callable[[], Scenario], once: bool = False) -> Case
     return Case(name, "request", prepare, once)
 
 
+def shipped(name: str, scenario: str, overrides: Sequence[str] = ()) -> Case:
+    """Return a large shipped scenario, whose cost is stated per simulated second."""
+
+    def prepare() -> Callable[[], int]:
+        path = SHIPPED / scenario
+        loaded = load(path, overrides)
+        return lambda: round(simulate(loaded, resolve=resolver(path)).simulated_s)
+
+    return Case(name, "simulated s", prepare, once=True)
+
+
 def watched_together(sessions: int) -> Case:
     """Return sessions of the shipped scenario of six phones, over networks that never change."""
 
@@ -151,6 +162,8 @@ MANY_REPLICAS: Final = served("poisson, 64 replicas, 50,000 requests", lambda: p
 MILLION: Final = served("poisson, 64 replicas, 1,000,000 requests", lambda: poisson(64, 1_000_000), once=True)
 LONG_PROMPTS: Final = served("cake, 5,000 prompts of 16K tokens", lambda: cake(5_000))
 PHONES: Final = watched_together(40)
+CAMPUS: Final = shipped("campus, an hour", "cluster/campus.yaml")
+DAY: Final = shipped("day, 2,000,000 requests", "cluster/day.yaml")
 
 CASES: Final = (
     ONE_REPLICA,
@@ -161,6 +174,8 @@ CASES: Final = (
     served("mooncake-like, 8 replicas, compute_only", lambda: mooncake("compute_only")),
     served("mooncake-like, 8 replicas, cake", lambda: mooncake("cake")),
     PHONES,
+    CAMPUS,
+    DAY,
     watched_alone("bola", 1000),
     watched_alone("dynamic", 1000),
     watched_alone("robust_mpc", 200),

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from math import nan
 from typing import Final
 
-from simulator.bench.cases import LONG_PROMPTS, MANY_REPLICAS, MILLION, ONE_REPLICA, PHONES, Case
+from simulator.bench.cases import (
+    CAMPUS,
+    DAY,
+    LONG_PROMPTS,
+    MANY_REPLICAS,
+    MILLION,
+    ONE_REPLICA,
+    PHONES,
+    Case,
+)
 from simulator.bench.measure import Row
 from simulator.experiments.tables import text_table
 
@@ -42,6 +51,10 @@ def _memory_gib(row: Row) -> float:
     return nan if row.peak_memory_bytes is None else row.peak_memory_bytes / 2**30
 
 
+def _cpu_s_per_hour(row: Row) -> float:
+    return 3600.0 / row.per_cpu_s
+
+
 LIMITS: Final = (
     Limit((ONE_REPLICA,), "timeouts per request", _cost, 20.0),
     Limit((MANY_REPLICAS,), "timeouts per request", _cost, 20.0),
@@ -49,6 +62,8 @@ LIMITS: Final = (
     Limit((MILLION,), "memory (GiB)", _memory_gib, 1.5),
     Limit((LONG_PROMPTS,), "timeouts per request", _cost, 150.0),
     Limit((PHONES,), "timeouts per chunk and phone", _cost, 25.0),
+    Limit((CAMPUS,), "CPU time per simulated hour (s)", _cpu_s_per_hour, 120.0),
+    Limit((DAY,), "CPU time per simulated hour (s)", _cpu_s_per_hour, 300.0 / 24.0),
 )
 """All limits."""
 

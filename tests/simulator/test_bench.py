@@ -11,7 +11,9 @@ from simulator.bench import __main__ as command
 from simulator.bench import measure as measuring
 from simulator.bench.baseline import compared, read_baseline, write_baseline
 from simulator.bench.cases import (
+    CAMPUS,
     CASES,
+    DAY,
     LONG_PROMPTS,
     MANY_REPLICAS,
     MILLION,
@@ -19,6 +21,7 @@ from simulator.bench.cases import (
     Case,
     poisson,
     served,
+    shipped,
     watched_alone,
     watched_together,
 )
@@ -52,7 +55,12 @@ def test_each_repeat_stands_between_two_yardsticks(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("case", "units"), [(served("poisson", lambda: poisson(2, 30)), 30), (watched_together(1), 1800)]
+    ("case", "units"),
+    [
+        (served("poisson", lambda: poisson(2, 30)), 30),
+        (watched_together(1), 1800),
+        (shipped("campus", "cluster/campus.yaml", ["horizon=3 s"]), 3),
+    ],
 )
 def test_runs_count_what_their_cost_is_stated_per(case: Case, units: int) -> None:
     assert case.prepare()() == units
@@ -77,6 +85,7 @@ def test_costs_stand_beside_the_baseline(tmp_path: Path) -> None:
 
 def test_limits_are_kept_or_missed() -> None:
     rows = [row(MANY_REPLICAS, 20.0), row(MILLION, 23.1), row(LONG_PROMPTS, 150.1), row(PHONES, 24.9)]
+    rows += [row(CAMPUS, 30_000.0), row(DAY, 3_500.0)]  # microseconds of CPU time per simulated second
     verdicts = [line.split()[-3:] for line in judged(rows).splitlines()[1:]]
     assert verdicts == [
         ["20.00", "20", "kept"],
@@ -84,6 +93,8 @@ def test_limits_are_kept_or_missed() -> None:
         ["0.50", "1.5", "kept"],
         ["150.10", "150", "missed"],
         ["24.90", "25", "kept"],
+        ["108.00", "120", "kept"],
+        ["12.60", "12.5", "missed"],
     ]
     assert judged([row(MILLION, 23.0, None)]).split()[-3:] == [
         "nan",
