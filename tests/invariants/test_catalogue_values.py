@@ -175,7 +175,7 @@ CATALOGUES: dict[str, tuple[Any, Callable[[str], Any]]] = {
 
 DEVICES = (
     *("a100-40g-sxm", "a100-80g-sxm", "a40", "h100-80g-sxm", "l40s"),
-    *("5g-midband", "ethernet-100g", "ethernet-10g", "ethernet-25g", "wifi-5"),
+    *("5g-midband", "ethernet-100g", "ethernet-10g", "ethernet-25g", "wifi-5", "wifi-6"),
     *("dram-pcie4", "ideal-store", "nvme-array-4x-gen4", "nvme-gen4", "remote-rdma-100g", "remote-tcp-25g"),
     *("galaxy-s10", "galaxy-s20-ultra", "galaxy-s21-ultra", "galaxy-s22-plus", "pixel-5"),
     *("snapdragon-7s-gen-3", "snapdragon-8-elite", "snapdragon-8-gen-1"),
