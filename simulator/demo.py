@@ -3,7 +3,9 @@
 (a) One 16K-token prompt whose KV is stored, over bandwidths and GPUs. (b) A cluster of eight GPUs under an embedded
 synthetic workload with the statistics of the Mooncake conversation trace. (c) Phones that share one video, on synthetic
 networks with the statistics of FCC's broadband measurements, by number, policy and skew. (d) Questions whose answers
-are dependency graphs, decoded in parallel: one at a time, by category, and under load.
+are dependency graphs, decoded in parallel: one at a time, by category, and under load. (e) All of it at once, in small:
+a campus whose phones share videos, with GPUs of the edge that help, and ask questions that are answered on the phone, at
+the edge or in a cloud of unlike GPUs.
 """
 
 from __future__ import annotations
@@ -58,6 +60,28 @@ DECODING = ("autoregressive", "sot", "plato", "plato_no_pipeline", "graph_oracle
 
 QUESTION_RATES = ("0.5/s", "1/s", "2/s", "3/s", "5/s")
 """Rates at which questions arrive in part (d)."""
+
+
+ENERGY_PER_ASK = "services.ask.energy_per_ask_j.mean"
+"""What a question costs a phone, against what it is worth to its reader."""
+
+PLACEMENT = ("device_only", "edge_only", "cloud_only", "latency_threshold", "energy_aware", "qoe_aware")
+"""Policies of part (e)."""
+
+CAMPUS = (
+    "horizon=10 min",
+    "devices.phones.count=20",
+    "devices.edge.count=2",
+    "devices.h100.count=4",
+    "devices.a100.count=4",
+    "services.cloud.gpus={h100: 1, a100: 1}",
+    "workloads.lecture.segments=150",
+    "workloads.lecture.spread=1 min",
+    "workloads.questions.duration=10 min",
+    "workloads.chats.duration=10 min",
+    "workloads.chats.rate=2/s",
+)
+"""A tenth of the campus, for ten minutes."""
 
 
 def single_prompt(out: Path) -> str:
@@ -201,6 +225,26 @@ def questions(out: Path, executor: Executor | None) -> str:
     return "\n".join((comparison_text(alone), text_table(header, lines)))
 
 
+def campus(out: Path, executor: Executor | None) -> str:
+    """Run part (e), draw its figures and return its tables."""
+    from simulator.viz import plot  # noqa: PLC0415 (slow import)
+
+    comparison = compare(
+        SHIPPED / "cluster" / "campus.yaml",
+        {"services.ask.policies.placement": PLACEMENT},
+        CAMPUS,
+        executor=executor,
+        out=out,
+        command=COMMAND,
+        progress=lambda line: print(line, file=sys.stderr),
+    )
+    assert comparison.folder is not None
+    for kind in ("placement_bars", "energy_bars"):
+        plot(comparison.folder, kind, out / f"campus-{kind.replace('_', '-')}.png")
+    plot(comparison.folder, "pareto", out / "campus-pareto.png", x=ENERGY_PER_ASK, y="services.ask.qoe.mean")
+    return comparison_text(comparison)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration study."""
     from simulator.html_report import write_report  # noqa: PLC0415 (slow import)
@@ -233,6 +277,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             "    Dependencies between the parts are assumed; quality is a surrogate\n"
         )
         print(questions(out, executor))
+        print(
+            "\n(e) A tenth of a campus for ten minutes: 20 phones watch in groups of five and ask 2 questions a second;\n"
+            "    two L40S at the edge super-resolve and answer, 8 GPUs in the cloud answer them and others. Rates of\n"
+            "    phones are measured; bandwidths, loads, prices and the quality of answers by place are assumed\n"
+        )
+        print(campus(out, executor))
     write_report(out, out / "report.html")
     print(f"\nplots: {', '.join(sorted(path.name for path in out.glob('*.png')))} in {out}")
     print(f"report: {out / 'report.html'}")
