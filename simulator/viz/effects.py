@@ -97,8 +97,8 @@ def _table(values: NDArray[np.float64], names: Sequence[str]) -> pd.DataFrame:
         (" × ".join(names[place] for place in it.factors), it.alone, it.average)
         for it in factorial_effects(values)
     ]
+    rows[-1] = (*rows[-1][:2], _NONE)  # with no others to average over the two are the same
     if len(names) > 1:
-        rows[-1] = (*rows[-1][:2], _NONE)  # with no others to average over the two are the same
         rows.append((TOGETHER, together(values), _NONE))
     columns = [f"{name}{end}" for name in ("alone", "average") for end in ("", "_low", "_high")]
     table = [(label, *_ends(alone), *_ends(average)) for label, alone, average in rows]
@@ -136,15 +136,14 @@ def effects(frames: Sequence[pd.DataFrame], labels: Sequence[str], better: Seque
         _panel(cell, frame, places, direction)
         cell.set_xlabel(f"Change of {label}")
     cells[0].set_yticks(places, [wrapped(name) for name in names])
-    keys: list[Artist] = [
-        _key("with the others off", "o", "#333333"),
-        _key("mean over the others", "D", "white"),
-    ]
+    keys: list[Artist] = []
+    if len(names) > 1:
+        keys += [_key("with the others off", "o", "#333333"), _key("mean over the others", "D", "white")]
     if any(it != NEITHER for it in better):
         colours = (
             ("better", COLOURS["blue"]),
             ("worse", COLOURS["vermillion"]),
-            ("0 is in the interval", GREY),
+            ("not told from 0", GREY),
         )
         keys += [Line2D([], [], color=colour, linewidth=3.0, label=label) for label, colour in colours]
     if any(frame["alone_low"].notna().any() for frame in frames):

@@ -126,6 +126,14 @@ def test_effects_of_factors_have_a_row_each(factorial: Path) -> None:
     assert len(draw(factorial, "effects", None).axes) == 1
 
 
+def test_one_factor_has_one_effect(tmp_path: Path) -> None:
+    folder = sweep(tmp_path, axes={RATE: ["2/s", "4/s"]}, replications=1, set=["workloads.chat.requests=5"])
+    figure = draw(folder, "effects", None)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["rate 4/s"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["better", "worse", "not told from 0"]
+
+
 def test_effects_say_which_replications_they_stand_on(factorial: Path, tmp_path: Path) -> None:
     frame = pd.read_parquet(factorial / "results.parquet")
     frame.loc[0, "status"] = "failed"
