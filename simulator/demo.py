@@ -4,8 +4,8 @@
 synthetic workload with the statistics of the Mooncake conversation trace. (c) Phones that share one video, on synthetic
 networks with the statistics of FCC's broadband measurements, by number, policy and skew. (d) Questions whose answers
 are dependency graphs, decoded in parallel: one at a time, by category, and under load. (e) All of it at once, in small:
-a campus whose phones share videos, with GPUs of the edge that help, and ask questions that are answered on the phone, at
-the edge or in a cloud of unlike GPUs.
+a campus whose phones share videos, with GPUs of the edge that help, and ask questions that are answered on the phone,
+at the edge or in a cloud of unlike GPUs.
 """
 
 from __future__ import annotations
@@ -72,8 +72,6 @@ CAMPUS = (
     "horizon=10 min",
     "devices.phones.count=20",
     "devices.edge.count=2",
-    "devices.h100.count=4",
-    "devices.a100.count=4",
     "services.cloud.gpus={h100: 1, a100: 1}",
     "workloads.lecture.segments=150",
     "workloads.lecture.spread=1 min",
@@ -278,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(questions(out, executor))
         print(
-            "\n(e) A tenth of a campus for ten minutes: 20 phones watch in groups of five and ask 2 questions a second;\n"
+            "\n(e) A tenth of a campus for ten minutes: 20 phones watch in fives and ask 2 questions a second;\n"
             "    two L40S at the edge super-resolve and answer, 8 GPUs in the cloud answer them and others. Rates of\n"
             "    phones are measured; bandwidths, loads, prices and the quality of answers by place are assumed\n"
         )
