@@ -120,16 +120,20 @@ def test_sources_that_have_changed_are_refused(tmp_path, changed):
     assert not any(path.exists() for path in (note, library, binary, of_another_python))
 
 
-def test_what_cannot_be_compiled_is_said(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_what_cannot_be_compiled_is_said(tmp_path):
     root = copy_packages(tmp_path)
     source = root / "simulator" / "serving" / "run.py"
     source.write_text(source.read_text() + "\nwrong: int = 'text'\n")
     with pytest.raises(SimulatorError, match="Incompatible types in assignment"):
         compile_engine(root)
     assert not is_compiled(root)
+
+
+def test_without_a_compiler_it_is_said_how_to_get_one(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'hetsim\[compile\]'"):
-        compile_engine(root)
+        compile_engine(tmp_path)
 
 
 def test_every_module_is_there():
