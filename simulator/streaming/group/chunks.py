@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from math import nan
 from typing import TYPE_CHECKING
@@ -12,6 +12,23 @@ from simulator.policies.collaboration.protocol import Combination
 if TYPE_CHECKING:
     from simulator.streaming.group.pipeline import Phone
     from simulator.streaming.group.relay import Relay
+
+
+def members(phones: int) -> list[int]:
+    """Return the phones of a set that is a number, rising."""
+    found = []
+    while phones:
+        found.append((phones & -phones).bit_length() - 1)
+        phones &= phones - 1
+    return found
+
+
+def as_set(phones: Iterable[int]) -> int:
+    """Return the number that is a set of phones."""
+    bits = 0
+    for index in phones:
+        bits |= 1 << index
+    return bits
 
 
 class Iteration:
@@ -93,13 +110,14 @@ class Chunk:
         self.phones = phones
         self.combination = iteration.combination
         self.bits = bits
-        self.held_by: set[int] = set()
+        # A session keeps its chunks to the end: sets of phones are numbers, bit i for phone i (see `members`).
+        self.held_by = 0
         """Phones with the downloaded chunk, present or not."""
-        self.results: set[int] = set()
+        self.results = 0
         """Phones with the finished chunk, present or not."""
-        self.pending: set[int] = set()
+        self.pending = 0
         """Phones that are to finish it: its processor or, where every phone works for itself, all."""
-        self.sending: set[int] = set()
+        self.sending = 0
         """Phones to which the finished chunk is on its way."""
         self.tasks: list[Task] = []
         """Work that was finished, also where its result was lost."""
@@ -118,9 +136,7 @@ class Chunk:
     @property
     def holders(self) -> list[int]:
         """Present phones that hold the downloaded chunk."""
-        if not self.held_by:
-            return []
-        return sorted(phone for phone in self.held_by if self.phones[phone].present)
+        return [phone for phone in members(self.held_by) if self.phones[phone].present]
 
 
 class Task:

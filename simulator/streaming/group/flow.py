@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from simulator.core import Environment
 from simulator.policies.collaboration.protocol import EVERYONE, Assignment
-from simulator.streaming.group.chunks import Chunk, Kind, Send, Task
+from simulator.streaming.group.chunks import Chunk, Kind, Send, Task, as_set, members
 from simulator.streaming.group.group import Group
 from simulator.streaming.group.pipeline import Phone
 from simulator.streaming.group.records import Happening, Records
@@ -91,12 +91,12 @@ class Flow:
             able = [phone.index for phone in watching or present]
         else:
             able = [assignment.processor]
-        chunk.pending.update(able)
+        chunk.pending |= as_set(able)
         for index in able:
             self.phones[index].unfinished += 1
         downloader = self.phones[chunk.downloader]
         self.log("assign", downloader.name, chunk.index)
-        if chunk.downloader in chunk.held_by:
+        if chunk.held_by >> chunk.downloader & 1:
             self._pass_on(chunk)
         else:
             downloader.download.put(chunk)
@@ -108,7 +108,7 @@ class Flow:
 
     def downloaded(self, chunk: Chunk, phone: Phone) -> None:
         """A download has ended."""
-        chunk.held_by.add(phone.index)
+        chunk.held_by |= 1 << phone.index
         self.log("downloaded", phone.name, chunk.index)
         self._pass_on(chunk)
 
@@ -119,8 +119,8 @@ class Flow:
             chunk.tasks.append(Task(chunk, source.index))
             self._finished(chunk, source)
             return
-        absent = sorted(chunk.pending - chunk.held_by)
-        for index in sorted(chunk.pending & chunk.held_by):
+        absent = members(chunk.pending & ~chunk.held_by)
+        for index in members(chunk.pending & chunk.held_by):
             self.phones[index].process(chunk)
         if absent:
             kind = Kind.SPREAD if chunk.processor == EVERYONE else Kind.FORWARD
@@ -141,23 +141,23 @@ class Flow:
         chunk = send.chunk
         if send.kind is Kind.RESULT:
             for index in send.receivers:
-                chunk.sending.discard(index)
-                chunk.results.add(index)
+                chunk.sending &= ~(1 << index)
+                chunk.results |= 1 << index
                 self._deliver(chunk, self.phones[index])
             self._settle(chunk)
             self._delivered()
             return
         chunk.forward_end_s = self.env._now
         for index in send.receivers:
-            chunk.held_by.add(index)
+            chunk.held_by |= 1 << index
             self.log("forwarded", self.phones[index].name, chunk.index)
-            if index in chunk.pending:  # else it has become too hot
+            if chunk.pending >> index & 1:  # else it has become too hot
                 self.phones[index].process(chunk)
 
     def _finished(self, chunk: Chunk, phone: Phone) -> None:
-        chunk.pending.discard(phone.index)
+        chunk.pending &= ~(1 << phone.index)
         phone.unfinished -= 1
-        chunk.results.add(phone.index)
+        chunk.results |= 1 << phone.index
         self._deliver(chunk, phone)
         self._settle(chunk)
         self._delivered()
@@ -171,14 +171,14 @@ class Flow:
         """See that every present viewer has a chunk or is about to get it."""
         if not chunk.attempts or (chunk.pending and chunk.processor != EVERYONE):
             return
+        coming = chunk.pending | chunk.sending
         missing = [
             phone.index
             for phone in self.phones
             if phone.present
             and phone.viewer is not None
             and not phone.viewer.holds(chunk.index)
-            and phone.index not in chunk.pending
-            and phone.index not in chunk.sending
+            and not coming >> phone.index & 1
         ]
         source = self._source(chunk) if missing or chunk.unassigned else None
         if source is not None and chunk.unassigned:  # a phone that had been away brings the result back
@@ -189,14 +189,14 @@ class Flow:
             if not (chunk.pending or chunk.sending or chunk.complete or chunk.unassigned):
                 self._complete(chunk)
         elif source is not None:
-            chunk.sending.update(missing)
+            chunk.sending |= as_set(missing)
             source.send(Send(Kind.RESULT, chunk, self._result_bits(chunk), missing))
         elif not chunk.pending and not chunk.unassigned:
             self._reopen(chunk)
 
     def _source(self, chunk: Chunk) -> Phone | None:
         """Return who sends a finished chunk: who made it, else the controller, else the first that has it."""
-        having = [phone for phone in self.phones if phone.present and phone.index in chunk.results]
+        having = [phone for phone in self.phones if phone.present and chunk.results >> phone.index & 1]
         return min(
             having,
             key=lambda phone: (phone.index != chunk.processor, not phone.controller, phone.index),
@@ -244,15 +244,15 @@ class Flow:
 
     def _reopen(self, chunk: Chunk) -> None:
         """Take a chunk from everybody, for a new assignment; downloaded copies stay where they are."""
-        for index in chunk.pending:
+        for index in members(chunk.pending):
             self.phones[index].unfinished -= 1
-        chunk.pending.clear()
+        chunk.pending = 0
         for phone in self.phones:
             phone.drop_download(chunk)
             phone.drop_work(chunk)
             for send in [send for send in phone.transmit.items() if send.chunk is chunk]:
                 phone.drop_send(send)
-        chunk.sending.clear()
+        chunk.sending = 0
         chunk.complete = False
         chunk.unassigned = True
         chunk.forward_end_s = float("nan")
@@ -264,7 +264,7 @@ class Flow:
         if chunk.processor != EVERYONE:
             self._reopen(chunk)
             return
-        chunk.pending.discard(phone.index)
+        chunk.pending &= ~(1 << phone.index)
         phone.unfinished -= 1
         phone.drop_work(chunk)
 
@@ -295,27 +295,31 @@ class Flow:
             for send in [send for send in sender.transmit.items() if index in send.receivers]:
                 sender.drop_receiver(send, index)
                 if send.kind is Kind.RESULT:
-                    send.chunk.sending.discard(index)
+                    send.chunk.sending &= ~(1 << index)
         for chunk in phone.download.items():
             self._reopen(chunk)
         while len(phone.transmit):
             send = phone.transmit.items()[0]
             phone.drop_send(send)
             if send.kind is Kind.RESULT:
-                send.chunk.sending.difference_update(send.receivers)
+                send.chunk.sending &= ~as_set(send.receivers)
             elif send.chunk.pending:  # its processors wait for it in vain
                 self._reopen(send.chunk)
         for chunk in self.chunks:
-            if index in chunk.pending:
+            if chunk.pending >> index & 1:
                 self._give_up(chunk, phone)
             if not phone.alive:
-                chunk.held_by.discard(index)
-                chunk.results.discard(index)
+                chunk.held_by &= ~(1 << index)
+                chunk.results &= ~(1 << index)
 
     def too_hot(self, phone: Phone) -> None:
         """Take back the chunks that a phone has yet to super-resolve."""
         for chunk in self.chunks:
-            if phone.index in chunk.pending and chunk.combination.sr and not phone.has_super_resolved(chunk):
+            if (
+                chunk.pending >> phone.index & 1
+                and chunk.combination.sr
+                and not phone.has_super_resolved(chunk)
+            ):
                 self._give_up(chunk, phone)
         self._refresh()
 
