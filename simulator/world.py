@@ -186,6 +186,15 @@ def simulate(
 
 def _outcome_notes(scenario: Scenario, world: World) -> Iterator[str]:
     """Say what the figures alone would hide."""
+    for name, assistant in scenario.assistants.items():
+        for device in assistant.phones:
+            phone, place = scenario.devices[device].phone, assistant.places.device
+            own = None if phone is None or phone.npu is None else phone.npu.soc
+            if place is not None and own is not None and place.soc_of(phone) != own:
+                yield (
+                    f"services.{name}: questions on {device} are answered at the rates of {place.soc_of(phone)}, as "
+                    f"places.device.soc says, while its npu is that of {own}"
+                )
     for name, runtime in world.services.items():
         records = runtime.records
         if runtime.oversized:

@@ -27,15 +27,20 @@ class Expected:
 def predicted_s(service: ServiceRuntime, question: Expected) -> tuple[float, float]:
     """Return TTFT and TPOT of a question that arrives at a service now, in s: the means of its replicas' forecasts.
 
-    Where no replica is up, TTFT is `LONGEST_S`.
+    Where none is up, it is that of the one that autoscaling could have up first; where all have failed, TTFT is
+    `LONGEST_S`.
     """
-    up = service.pool.up
+    up, until_up_s = service.pool.up, 0.0
+    if not up and service.autoscaler is not None:
+        until_s = {it: service.autoscaler.until_up_s(it) for it in service.pool.closed}
+        up = sorted(until_s, key=lambda it: until_s[it])[:1]
+        until_up_s = sum(until_s[it] for it in up)
     first = up if service.prefill is None else service.prefill.pool.up
     if not up or not first:
         return LONGEST_S, 0.0
     ttft_s = sum(it.forecast.ttft_s(question) for it in first) / len(first)
     tpot_s = sum(it.forecast.tpot_s(question) for it in up) / len(up)
-    return service.request_overhead_s + ttft_s, tpot_s
+    return min(service.request_overhead_s + until_up_s + ttft_s, LONGEST_S), tpot_s
 
 
 def least_s(

@@ -41,7 +41,7 @@ def llm_text(service: str, shown: Shown) -> str:
     if shown.known(f"{prefix}kv_transfer.bytes"):
         parts.append(shown.table(_kv_transfer(f"{prefix}kv_transfer", shown)))
     if shown.known(f"{prefix}slo.attainment"):
-        parts.append(shown.table(_slo(prefix, shown)))
+        parts.append(shown.table(slo_groups(prefix, shown)))
     if shown.known(f"{prefix}decoding.generations"):
         parts.append(shown.table(_decoding(prefix, shown)))
         parts.append(f"Quality is a {WHAT}.\n")
@@ -120,7 +120,7 @@ def _kv_transfer(prefix: str, shown: Shown) -> list[Group]:
     ]
 
 
-def _slo(prefix: str, shown: Shown) -> list[Group]:
+def slo_groups(prefix: str, shown: Shown) -> list[Group]:
     """Return the columns that tell how often each class of requests has kept its objective."""
     classes = f"{prefix}slo.classes."
     names = dict.fromkeys(

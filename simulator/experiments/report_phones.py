@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from simulator.experiments.comparison import Variant
-from simulator.experiments.report_llm import fault_groups, latency_groups, load_groups
+from simulator.experiments.report_llm import fault_groups, latency_groups, load_groups, slo_groups
 from simulator.experiments.report_shown import Shown, phones
 from simulator.experiments.tables import Group
 
@@ -104,5 +104,7 @@ def assistant_text(service: str, shown: Shown) -> str:
         ),
     ]
     tables = [shown.table(groups) for groups in (latency_groups(prefix, shown), placed, worth)]
+    if shown.known(f"{prefix}slo.attainment"):
+        tables.append(shown.table(slo_groups(prefix, shown)))
     asking = shown.agreed((lambda it: phones(it, it.scenario.assistants[service].phones),))
     return "\n".join((f"Service {service}: {asking}", *tables))

@@ -107,7 +107,8 @@ def unknown_figures(slo: Sequence[Objective], scenario: Scenario, service: str) 
     Which figures there are is read off the summary of a service without requests.
     """
     if service in scenario.assistants:
-        figures = summarize_asks(Table(ASKS), scenario.assistants[service], scenario.warmup)
+        assistant, classes = scenario.assistants[service], scenario.slo_classes(service)
+        figures = summarize_asks(Table(ASKS), assistant, scenario.warmup, classes)
     else:
         spec = scenario.llm_services[service]
         nothing = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,20 @@ from numpy.typing import NDArray
 from simulator.core import Table
 from simulator.metrics.answers import answer_figures
 from simulator.metrics.distribution import distribution
+from simulator.metrics.slo_classes import summarize_slo
 from simulator.metrics.steady_state import steady_state
 from simulator.scenario.assistant_spec import AssistantService
 from simulator.serving.sequence import COMPLETED
+from simulator.workloads.slo import SloClass
 
 
-def summarize_asks(asks: Table, service: AssistantService, warmup: float | str) -> dict[str, Any]:
+def summarize_asks(
+    asks: Table,
+    service: AssistantService,
+    warmup: float | str,
+    classes: Mapping[str, SloClass],
+    end_s: float = 0.0,
+) -> dict[str, Any]:
     """Return the figures of an assistant; of an empty table: which there are.
 
     Parameters
@@ -26,6 +35,10 @@ def summarize_asks(asks: Table, service: AssistantService, warmup: float | str) 
         The assistant.
     warmup
         That of the scenario.
+    classes
+        Classes of its questions, by workload; they are promised to the phone, network and all.
+    end_s
+        When the simulation ended, in s.
     """
     steady = steady_state(asks, warmup)
     counted = (asks.column("status") == COMPLETED) & steady.kept
@@ -57,6 +70,7 @@ def summarize_asks(asks: Table, service: AssistantService, warmup: float | str) 
                 np.abs(asks.column("predicted_ttft_s")[counted] - (since["first_token"] - since["arrival"]))
             )
         },
+        **({"slo": summarize_slo(asks, classes, steady.kept, end_s)} if classes else {}),
         **({} if warmup == "none" else {"steady_state": steady.as_data()}),
     }
 

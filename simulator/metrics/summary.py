@@ -55,6 +55,8 @@ Energy per ask
     Of a failed placement too.
 Quality
     Mean of what the scenario declares of the places: a surrogate.
+Attainment, goodput
+    As above, of the limits of its questions' workloads, with the times on the phone.
 Bound
     Means of the least TTFT and E2E that any placement could have given each question, from unloaded latencies.
 Prediction
@@ -125,7 +127,9 @@ def summarize(result: RunResult) -> dict[str, Any]:
                 services[name]["faults"] = service_faults(result.faults, name, phones_s)
             continue
         if isinstance(service, AssistantService):
-            figures = summarize_asks(result.asks[name], service, scenario.warmup)
+            figures = summarize_asks(
+                result.asks[name], service, scenario.warmup, scenario.slo_classes(name), result.simulated_s
+            )
             services[name] = {"kind": service.kind, **figures}
             continue
         services[name] = {

@@ -71,7 +71,7 @@ class Autoscaler:
         self._outstanding = outstanding
         self._on_up = on_up
         self._off_since: dict[int, float] = {}  # of those that are off
-        self._starting: set[int] = set()
+        self._starting: dict[int, float] = {}  # since when
         self._draining: dict[int, Replica] = {}  # the first one to be emptied first
         self._wanted: deque[tuple[float, int]] = deque()  # when, and how many; of the settling time
         self._busy_s = [0.0] * len(pool.replicas)  # at the last decision
@@ -129,7 +129,7 @@ class Autoscaler:
         for index in sorted(self._off_since)[: max(0, more)]:
             replica = self._pool.replicas[index]
             replica.off_s += self._env.now - self._off_since.pop(index)
-            self._starting.add(index)
+            self._starting[index] = self._env.now
             self._env.call_at(self._env.now + self._startup_s, partial(self._load, replica))
 
     def _scale_down(self, serving: list[Replica], fewer: int) -> None:
@@ -152,9 +152,27 @@ class Autoscaler:
             )
 
     def _started(self, replica: Replica) -> None:
-        self._starting.discard(replica.index)
+        self._starting.pop(replica.index, None)
         self._pool.open(replica)
         self._on_up()
+
+    def until_up_s(self, replica: Replica) -> float:
+        """Return how long a closed replica would take to be up if it were wanted from now on, in s.
+
+        That is what is left of starting up and of reading its weights from idle storage; nothing for one that is being
+        emptied, which is taken back. That a decision may be a period away is left out.
+        """
+        index = replica.index
+        if index in self._draining:
+            return 0.0
+        starting_s = self._startup_s
+        if self._weights_from is not None:
+            port = self._first_port + index
+            starting_s += self._weights_from.estimate_s(
+                port, self._weights_bytes, WEIGHT_OPERATION_BYTES, idle=True
+            )
+        since_s = self._starting.get(index, self._env.now)
+        return max(0.0, starting_s - (self._env.now - since_s))
 
     def stop(self) -> None:
         """Book the time for which replicas are off when the simulation stops."""

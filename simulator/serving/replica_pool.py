@@ -121,6 +121,11 @@ class ReplicaPool:
         """Whether replica `index` is switched off, or on the way there or back."""
         return index in self._closed
 
+    @property
+    def closed(self) -> list[Replica]:
+        """Those that are switched off, or on the way there or back, and are not broken."""
+        return [it for it in self.replicas if it.index in self._closed and it.index not in self._broken]
+
     def is_up(self, index: int) -> bool:
         """Whether replica `index` is up; for `ANYWHERE`, whether one is."""
         return bool(self.up) if index == ANYWHERE else index not in self._broken | self._closed

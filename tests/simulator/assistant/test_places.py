@@ -9,11 +9,15 @@ import pytest
 
 from devices.catalogue import load_profile
 from devices.phones import PhoneLlmRate, PhoneProfile, SocProfile
+from simulator.metrics.summary import summarize
+from simulator.policies.autoscaling.target_load import TargetLoad
+from simulator.policies.placement.latency_threshold import LatencyThreshold
 from simulator.policies.placement.one_place import CloudOnly, DeviceOnly, EdgeOnly
 from simulator.scenario.assistant_spec import DevicePlace, Places, ServicePlace
-from simulator.scenario.spec import LinkSpec
+from simulator.scenario.spec import ColdStart, DeviceSpec, LinkSpec
 from simulator.scenario.streaming_spec import Npu, PhoneSpec
 from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED
+from simulator.workloads.slo import SloClass
 from simulator.world import simulate
 
 WIFI_S, WIFI_OPERATION_S, WIFI_BYTES_PER_S = 3e-3, 100e-6, 65e6
@@ -188,3 +192,64 @@ def test_predicted_qoe_is_that_of_the_metric(town: Any, tokens: int) -> None:
         for tpot_s in (0.01, 1 / 5.3, 0.2, 3.0):
             expected = float(text_qoe(ttft_s, tpot_s, max(tokens, 2), service.reader))
             assert _qoe(service)(ttft_s, tpot_s, tokens) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("startup_s", [0.0, 7.5])
+def test_a_service_that_is_switched_off_is_predicted_to_start_first(town: Any, startup_s: float) -> None:
+    off = town.lab.llm(autoscaling=TargetLoad(minimum=0), cold_start=ColdStart(startup=startup_s))
+    asleep = town.scenario(EdgeOnly(), [(1.0, 1000, 50)], expected_answer_tokens=50)
+    asleep = replace(asleep, services={**asleep.services, "chat": off})
+    found = asks(simulate(asleep))
+    awake = asks(simulate(town.scenario(EdgeOnly(), [(1.0, 1000, 50)], expected_answer_tokens=50)))
+    assert found["predicted_ttft_s"][0] == pytest.approx(startup_s + awake["predicted_ttft_s"][0])
+    assert found["first_token_s"][0] == pytest.approx(startup_s + awake["first_token_s"][0])
+
+
+def test_what_is_predicted_of_a_start_counts_the_reading_of_weights(town: Any) -> None:
+    start = ColdStart(startup=3.0, weights_from="disk")
+    off = town.lab.llm(autoscaling=TargetLoad(minimum=0), cold_start=start)
+    asleep = town.scenario(EdgeOnly(), [(5.0, 100, 10)], expected_answer_tokens=10)
+    disk = DeviceSpec("nvme-gen4", bandwidth=1e9)
+    asleep = replace(
+        asleep, services={**asleep.services, "chat": off}, devices={**asleep.devices, "disk": disk}
+    )
+    found = asks(simulate(asleep))
+    assert found["predicted_ttft_s"][0] > 3.0 + 13.0  # 13 GB of weights at 1 GB/s
+    assert found["first_token_s"][0] - 5.0 == pytest.approx(found["predicted_ttft_s"][0], rel=1e-3)
+
+
+def test_a_run_says_where_the_chip_is_not_that_of_the_phone(town: Any) -> None:
+    scenario = town.scenario(DeviceOnly(), [(0.0, 100, 20)])
+
+    def notes(own: str) -> list[str]:
+        phone = replace(scenario.devices["phones"], phone=PhoneSpec(npu=Npu(own)))
+        found = simulate(replace(scenario, devices={**scenario.devices, "phones": phone})).notes
+        return [it for it in found if "places.device.soc" in it]
+
+    assert "snapdragon-8-gen-1" in notes("snapdragon-8-gen-1")[0]
+    assert not notes("snapdragon-8-elite")
+
+
+def test_a_policy_that_goes_by_predictions_wakes_a_service_where_the_phone_is_slower(town: Any) -> None:
+    off = town.lab.llm(autoscaling=TargetLoad(minimum=0), cold_start=ColdStart(startup=2.0))
+    places = Places(device=DevicePlace("llama-3.2-3b", "snapdragon-8-elite"), edge=town.places.edge)
+    rows = [(0.0, 4000, 50), (100.0, 100, 50)]
+    scenario = town.scenario(LatencyThreshold(ttft=0.1), rows, places=places, expected_answer_tokens=50)
+    scenario = replace(scenario, services={**scenario.services, "chat": off})
+    assert asks(simulate(scenario))["place"].tolist() == [
+        "edge",
+        "device",
+    ]  # 32 and 1 chunk of 88 ms on the phone
+
+
+def test_the_objective_of_questions_is_counted_at_the_phone(town: Any) -> None:
+    rows = [(0.0, 100, 50), (60.0, 3000, 50), (120.0, 100, 500)]
+    scenario = town.scenario(DeviceOnly(), rows)
+    promised = SloClass("people", ttft=1.0, tpot=1.0)
+    scenario = replace(scenario, workloads={"work": replace(scenario.workloads["work"], slo=promised)})
+    result = simulate(scenario)
+    slo, found = summarize(result)["services"]["ask"]["slo"], asks(result)
+    assert (found["first_token_s"] - found["arrival_s"] <= 1.0).tolist() == [True, False, True]
+    assert slo["attainment"] == pytest.approx(2 / 3)
+    assert slo["classes"]["people"]["tpot_attainment"] == 1.0
+    assert slo["goodput_per_s"] == pytest.approx(2 / found["finish_s"][2])

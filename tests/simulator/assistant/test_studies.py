@@ -27,7 +27,15 @@ def test_an_slo_may_name_figures_of_an_assistant() -> None:
 
 def test_questions_are_paired_and_the_tables_tell_where_they_went() -> None:
     vary = {"services.ask.policies.placement": ["edge_only", "device_only"]}
-    found = compare(SCENARIO, vary, ["workloads.questions.requests=60", "workloads.questions.rate=2/s"])
+    found = compare(
+        SCENARIO,
+        vary,
+        [
+            "workloads.questions.requests=60",
+            "workloads.questions.rate=2/s",
+            "workloads.questions.slo={ttft: 1 s}",
+        ],
+    )
     differences = found.differences(found.variants[1])
     edge, device = (variant.statistics for variant in found.variants)
     for path in ("e2e_s.mean", "energy_per_ask_j.mean", "qoe.mean"):
@@ -38,6 +46,7 @@ def test_questions_are_paired_and_the_tables_tell_where_they_went() -> None:
         assert np.isfinite(apart)
     assert differences["services.ask.energy_per_ask_j.mean"].mean > 5.0
     text = comparison_text(found)
+    assert "SLO kept" in text
     assert "Service ask: 40x galaxy-s22-plus" in text
     assert "answered at (%)" in text
     assert "least possible" in text
