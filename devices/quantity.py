@@ -241,6 +241,8 @@ class Quantity:
     """Greatest value allowed."""
     above_low: bool = False
     """`low` itself is not allowed."""
+    below_high: bool = False
+    """`high` itself is not allowed."""
     whole: bool = False
     """Only whole numbers, which stay `int`."""
 
@@ -253,20 +255,22 @@ class Quantity:
             Where it is no such quantity or out of bounds; the message says what is allowed.
         """
         number = self._whole(value) if self.whole else parse_quantity(value, self.unit)
-        if not self.low <= number <= self.high or (self.above_low and number == self.low):
+        excluded = (self.above_low and number == self.low) or (self.below_high and number == self.high)
+        if excluded or not self.low <= number <= self.high:
             raise ValueError(f"{shown(value)} is out of range; allowed: {self.allowed()}")
         return number
 
     def allowed(self) -> str:
         """Return the allowed range in words."""
         low = f"{self.low:g} {self.unit}".strip()
-        if self.unit == "" and not self.whole and self.high == 1:
+        if self.unit == "" and not self.whole and self.high == 1 and not self.below_high:
             return "0 to 1 (or 0 % to 100 %)"
         lower = f"above {low}" if self.above_low else f"at least {low}"
         noun = "a whole number, " if self.whole else ""
         if math.isinf(self.high):
             return noun + lower
-        return f"{noun}{lower} and at most {self.high:g} {self.unit}".strip()
+        upper = "below" if self.below_high else "at most"
+        return f"{noun}{lower} and {upper} {self.high:g} {self.unit}".strip()
 
     def _whole(self, value: object) -> int:
         # YAML 1.2 reads 1e6 as a float, so whole floats count as whole numbers; texts and booleans do not.
@@ -305,6 +309,10 @@ Ratio = Annotated[float, Quantity("", high=1.0)]
 """Share, 0 to 1."""
 PositiveRatio = Annotated[float, Quantity("", high=1.0, above_low=True)]
 """Share, above 0 and up to 1."""
+RatioBelowOne = Annotated[float, Quantity("", high=1.0, below_high=True)]
+"""Share that leaves something, 0 and below 1."""
+OpenRatio = Annotated[float, Quantity("", high=1.0, above_low=True, below_high=True)]
+"""Share that is something and leaves something, above 0 and below 1."""
 Multiple = Annotated[float, Quantity("", low=0.01, high=100.0)]
 """How many times as much, 0.01 to 100."""
 Weight = Annotated[float, Quantity("", high=1e6)]

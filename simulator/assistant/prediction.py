@@ -49,7 +49,8 @@ def least_s(
     """Return the least TTFT and E2E of a question at a service, in s: alone on a replica, whatever the policies do.
 
     A true bound: a prompt computed in one step costs no more than in several, as what a step costs is paid once; of a
-    prompt that may be found in a cache only one token need be computed; a step of one decode is the cheapest.
+    prompt that may be found in a cache only one token need be computed; a step of one decode is the cheapest; where a
+    model drafts, each step brings all that it drafts and one token more.
 
     Parameters
     ----------
@@ -73,14 +74,22 @@ def least_s(
 
 
 def _least_on(cost: StepCost, computed: int, input_tokens: int, output_tokens: int) -> tuple[float, float]:
-    """Return the least time of the prefill, and of the decodes after it."""
+    """Return the least time of the prefill, and of the decodes after it.
+
+    The stages of a pipeline share attention at best evenly, which they do where others keep them busy; drafts are at
+    best all accepted, and then bring context as evenly as the decodes do.
+    """
+    pairs = cost.gpu.attention_token_pairs * computed + chunk_pairs(0, computed)
     prefill_s = (
         cost.fixed_s
         + cost.linear_s(computed)
         + cost.rows_s(0)
         + cost.launch_s
-        + cost.beta_s * (cost.gpu.attention_token_pairs * computed + chunk_pairs(0, computed))
+        + cost.beta_s * pairs / cost.stages
     )
-    steps = output_tokens - 1
-    read_tokens = steps * input_tokens + steps * (steps - 1) / 2.0  # at least: the newest token apart
-    return prefill_s, steps * cost.step_s(1, 1) + cost.alpha_s * read_tokens if steps else 0.0
+    tokens = output_tokens - 1
+    if not tokens:
+        return prefill_s, 0.0
+    steps = -(-tokens // cost.most_tokens_per_step)
+    read_tokens = steps * input_tokens + tokens * (steps - 1) / 2.0  # at least: the newest ones apart
+    return prefill_s, steps * cost.step_s(1, 1) + cost.growth_s(cost.stages, read_tokens)

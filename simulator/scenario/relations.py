@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from devices.catalogue import load_profile, profile_names
+from devices.catalogue import load_profile, nearest_version, profile_names
 from devices.document import Path_
 from devices.profiles import GpuProfile
 from devices.sourced import unknown_name
@@ -21,6 +20,7 @@ from simulator.scenario.parts import Parts
 from simulator.scenario.references import Problem
 from simulator.scenario.sharing_relations import check_sharing
 from simulator.scenario.sizes import check_sizes
+from simulator.scenario.slo_relations import check_slo_classes
 from simulator.scenario.spec import (
     BandwidthTrace,
     BandwidthUniform,
@@ -29,6 +29,7 @@ from simulator.scenario.spec import (
 )
 from simulator.scenario.streaming_relations import check_streaming
 from simulator.scenario.streaming_spec import StreamingService
+from simulator.serving.engines import engine_names
 from simulator.serving.models import ModelSpec, load_model, model_names
 from simulator.workloads.spec import WorkloadSpec
 
@@ -59,6 +60,7 @@ def check_relations(parts: Parts) -> Iterator[Problem]:
         yield from wrong
         if not wrong:
             sound[name] = workload
+    yield from check_slo_classes(parts.workloads)
     yield from check_sizes(replace(parts, workloads=sound))
     for name, fault in parts.faults.items():
         yield from check_fault(("faults", name), fault, parts.devices, parts.services)
@@ -178,6 +180,8 @@ def _prefill(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
 
 def _speculative(name: str, service: LlmService, parts: Parts) -> Iterator[Problem]:
     """What does not go together with drafts."""
+    from simulator.serving.build import own_budget  # noqa: PLC0415 (it imports the scenario's spec)
+
     spec, path = service.speculative, ("services", name, "speculative")
     if spec is None or spec.draft_model not in model_names():
         return
@@ -188,7 +192,8 @@ def _speculative(name: str, service: LlmService, parts: Parts) -> Iterator[Probl
             path, "answers in parts are decoded token by token; allowed: policies.decoding autoregressive"
         )
     batching: Batching = service.policies.batching  # type: ignore[assignment]
-    if batching.varies or (batching.token_budget or math.inf) <= spec.draft_tokens:
+    known = nearest_version(service.engine, engine_names()) is not None
+    if batching.varies or (known and own_budget(service) <= spec.draft_tokens):
         message = f"verifies {spec.draft_tokens + 1} tokens per sequence; policies.batching must leave them to a step"
         yield Problem((*path, "draft_tokens"), message)
     draft, ranks = load_model(spec.draft_model), service.tensor_parallel
@@ -275,7 +280,8 @@ def check_memory(path: Path_, service: LlmService, device: DeviceSpec) -> Iterat
     """Yield a problem where the model does not fit into the memory of its GPUs."""
     from simulator.serving.memory import memory_shortfall_bytes  # noqa: PLC0415 (it imports the scenario's spec)
 
-    if service.model not in model_names():
+    drafts = service.speculative
+    if not {service.model, *([] if drafts is None else [drafts.draft_model])} <= set(model_names()):
         return
     short = memory_shortfall_bytes(service, device)
     if short > 0:

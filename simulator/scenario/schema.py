@@ -94,7 +94,7 @@ def quantity_schema(quantity: Quantity) -> JsonSchemaValue:
     lower = "exclusiveMinimum" if quantity.above_low else "minimum"
     number: dict[str, Any] = {"type": "integer" if quantity.whole else "number", lower: quantity.low}
     if quantity.high < float("inf"):
-        number["maximum"] = quantity.high
+        number["exclusiveMaximum" if quantity.below_high else "maximum"] = quantity.high
     if quantity.whole:
         return number
     units = "|".join(re.escape(unit) for unit in sorted(UNITS[quantity.unit], key=len, reverse=True))

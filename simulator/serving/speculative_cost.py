@@ -71,6 +71,7 @@ class SpeculativeCost(StepCost):
         self.draft = draft
         self.draft_tokens = draft_tokens
         self.tokens_per_step = expected_tokens(draft_tokens, acceptance)
+        self.most_tokens_per_step = draft_tokens + 1
         self.energy = SpeculativeEnergy(self, draft.energy, draft_tokens)
 
     def _draft_step_s(self, new: int, decodes: int, context_tokens: float, pairs: float) -> float:

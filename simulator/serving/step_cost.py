@@ -92,6 +92,7 @@ class StepCost:
         "launch_s",
         "linear_s",
         "model",
+        "most_tokens_per_step",
         "number_format",
         "pair_s",
         "rows_s",
@@ -136,6 +137,8 @@ class StepCost:
         self.background_tokens = background_tokens
         self.tokens_per_step = 1.0
         """Mean tokens that a step brings each decode."""
+        self.most_tokens_per_step = 1
+        """Most tokens that a step brings each decode."""
         self.background_pairs = background_tokens * background_context_tokens
 
         tp = tensor_parallel

@@ -12,8 +12,8 @@ class SloClass:
     """A service level objective (SLO) and a priority that all requests of a workload have."""
 
     name: str | None = None
-    """Under which the summary tells how often the objective was kept; workloads may share one. None: that of the
-    workload."""
+    """Under which the summary tells how often the objective was kept; workloads with the same limits may share
+    one. None: that of the workload."""
     priority: NonNegativeCount = 0
     """What matters more has the greater one; only policies that ask for it heed it."""
     ttft: Seconds | None = None

@@ -203,6 +203,40 @@ SCENARIOS = [
     ("arrivals: poisson", "arrivals: {process: gamma, cv: ^0}", "workloads.chat.arrivals.cv"),
     ("trace: synthetic", "trace: ^sintetic", "workloads.chat.trace"),
     ("    trace: synthetic\n", "", "workloads.chat.trace: is missing"),
+    # values that do not go together
+    (
+        "tensor_parallel: 2",
+        "speculative: {draft_model: ^llama-3.1-80b, acceptance: 0.8}",
+        "services.chat.speculative.draft_model: unknown model 'llama-3.1-80b'; nearest: llama-3.1-8b",
+    ),
+    (
+        "tensor_parallel: 2",
+        "speculative: {draft_model: llama-2-7b, acceptance: 0.8, draft_tokens: ^99999}",
+        "verifies 100000 tokens per sequence; policies.batching must leave them to a step",
+    ),
+    (
+        "count: 2",
+        "count: 2, sharing: {name: spatial_partition, sr_share: ^1.0}",
+        "1.0 is out of range; allowed: above 0 and below 1",
+    ),
+    (
+        "count: 2",
+        "count: 2, sharing: {name: spatial_partition, sr_share: ^0}",
+        "0 is out of range; allowed: above 0 and below 1",
+    ),
+    (
+        "count: 2",
+        "count: 2, sharing: {name: spatial_partition, contention: ^100 %}",
+        "'100 %' is out of range; allowed: at least 0 and below 1",
+    ),
+    ("requests: 10", "requests: 10\n    slo: ^{}", "workloads.chat.slo: says nothing; allowed: a limit"),
+    (
+        "workloads:\n",
+        "workloads:\n  a: {trace: synthetic, service: chat, requests: 1, rate: 1/s, input_tokens: 9, output_tokens: 9, "
+        "slo: {name: x, ttft: 1 s}}\n  b: {trace: synthetic, service: chat, requests: 1, rate: 1/s, input_tokens: 9, "
+        "output_tokens: 9, slo: {name: ^x, ttft: 2 s}}\n",
+        "class 'x' has other limits (ttft, tpot) in workload 'a'; allowed: the same, or another name",
+    ),
 ]
 
 

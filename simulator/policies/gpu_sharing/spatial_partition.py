@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from devices.quantity import PositiveRatio, Ratio
+from devices.quantity import OpenRatio, RatioBelowOne
 from simulator.policies.gpu_sharing.protocol import Shares
 from simulator.policies.registry import register
 
@@ -18,9 +18,9 @@ class SpatialPartition:
     multiprocessors could keep going nearly as fast.
     """
 
-    sr_share: PositiveRatio = 0.3
+    sr_share: OpenRatio = 0.3
     """Share of SR; the LLM has the rest."""
-    contention: Ratio = 0.1
+    contention: RatioBelowOne = 0.1
     """Share of its speed that either loses to the other one's memory traffic while both have work (assumed); 0: memory
     is partitioned too, as with MIG."""
 

@@ -20,7 +20,14 @@ from simulator.scenario.assistant_spec import (
     Places,
     ServicePlace,
 )
-from simulator.scenario.spec import BandwidthTrace, DeviceSpec, LinkSpec, Scenario
+from simulator.scenario.spec import (
+    BandwidthTrace,
+    DeviceSpec,
+    LinkSpec,
+    PrefillSpec,
+    Scenario,
+    SpeculativeSpec,
+)
 
 POLICIES: tuple[Callable[[], Any], ...] = (
     DeviceOnly,
@@ -43,10 +50,22 @@ ALL = Places(
 """One of each."""
 
 
+FAR: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "speculative": {"speculative": SpeculativeSpec("llama-2-7b", acceptance=0.9)},
+    "all accepted": {"speculative": SpeculativeSpec("llama-2-7b", acceptance=1.0, draft_tokens=7)},
+    "pipeline": {"tensor_parallel": 1, "pipeline_parallel": 2},
+    "long pipeline": {"pipeline_parallel": 8, "background_share": 0.5},
+    "prefill apart": {"prefill": PrefillSpec("gpu", "wan", pipeline_parallel=4)},
+}
+"""Ways for the cloud's service to compute, as fields of it."""
+
+
 class Town:
     """Makes scenarios with an assistant."""
 
     policies = POLICIES
+    far = FAR
     places = ALL
 
     def __init__(self, lab: Any) -> None:
@@ -62,16 +81,19 @@ class Town:
         base = self.lab.scenario(self.lab.trace(rows, service="ask"), self.lab.llm())
         return self._with_assistant(base, self.assistant(placement, **fields), self.lab.llm(), phones)
 
-    def random(self, seed: int, placement: object) -> Scenario:
-        """Any services, workloads, links and phones."""
+    def random(self, seed: int, placement: object, far_as: str = "plain") -> Scenario:
+        """Any services, workloads, links and phones; `far_as`: a key of `FAR`."""
         rng = random.Random(seed)
         base = self.lab.random_scenario(seed)
         workload = replace(base.workloads["work"], service="ask")
         far = self.lab.llm(
-            model="llama-3.1-8b",
-            tensor_parallel=2,
-            replicas=rng.choice([1, 2]),
-            prefix_cache=rng.random() < 0.5,
+            **{
+                "model": "llama-3.1-8b",
+                "tensor_parallel": 2,
+                "replicas": rng.choice([1, 2]),
+                "prefix_cache": rng.random() < 0.5,
+                **FAR[far_as],
+            }
         )
         assistant = self.assistant(
             placement,

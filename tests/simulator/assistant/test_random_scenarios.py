@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from simulator.policies.placement.latency_threshold import LatencyThreshold
+from simulator.policies.placement.one_place import CloudOnly
 from simulator.policies.recovery.fail import Fail
+from simulator.scenario.assistant_spec import Places
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.spec import Scenario
 from simulator.serving.sequence import COMPLETED, FAILED, UNFINISHED
@@ -99,6 +101,30 @@ def test_the_books_close_with_faults(town: Any, seed: int) -> None:
         result = simulate(scenario)
         check_books(scenario, result)
         check_bound(result)
+
+
+@pytest.mark.parametrize(
+    "far_as", ["speculative", "all accepted", "pipeline", "long pipeline", "prefill apart"]
+)
+def test_no_answer_beats_the_bound_however_the_service_computes(town: Any, far_as: str) -> None:
+    for seed in SEEDS:
+        scenario = town.random(seed, CloudOnly(), far_as)
+        result = simulate(scenario)
+        check_books(scenario, result)
+        check_bound(result)
+
+
+@pytest.mark.parametrize(("far_as", "slack"), [("plain", 1e-3), ("all accepted", 1e-3), ("pipeline", 1e-2)])
+def test_answers_alone_are_decoded_as_fast_as_the_bound(town: Any, far_as: str, slack: float) -> None:
+    """Questions far apart and nowhere else to go; the stages of a pipeline share reading only where all are busy."""
+    rows = [(100.0 * i, 64, tokens) for i, tokens in enumerate((1, 9, 17, 801))]
+    scenario = town.scenario(CloudOnly(), rows, places=Places(cloud=town.places.cloud))
+    far = replace(scenario.services["far"], **town.far[far_as])
+    asks = columns(simulate(replace(scenario, services={**scenario.services, "far": far})))
+    least_s = asks["least_e2e_s"] - asks["least_ttft_s"]
+    took_s = asks["finish_s"] - asks["first_token_s"]
+    np.testing.assert_allclose(took_s, least_s, rtol=slack, atol=1e-9)
+    assert (took_s >= least_s * (1.0 - ROUNDING) - ROUNDING).all()
 
 
 @pytest.mark.parametrize("seed", [1, 5, 6])
