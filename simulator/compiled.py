@@ -58,6 +58,7 @@ MODULES: Final = (
     "simulator.serving.step_cost",
     "simulator.serving.step_energy",
     "simulator.serving.storage",
+    "simulator.serving.uptime",
     "simulator.serving.work",
     "simulator.streaming.group.chunks",
     "simulator.streaming.group.downlink",

@@ -83,8 +83,8 @@ def totals_by_device(
                     step_gpu_s += replica.account.busy_s * replica.cost.gpus
                     busy_gpu_s += replica.account.gpu_s * replica.cost.gpus
                     busy_j += replica.account.busy_j
-                    down_gpu_s += replica.down_s * replica.cost.gpus
-                    off_gpu_s += replica.off_s * replica.cost.gpus
+                    down_gpu_s += replica.uptime.down_s * replica.cost.gpus
+                    off_gpu_s += replica.uptime.off_s * replica.cost.gpus
                     used += replica.cost.gpus
         units = processors.get(name, ())
         down_gpu_s += sum(unit.down_s for unit in units[used:])  # replicas stand on the first ones

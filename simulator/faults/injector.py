@@ -34,6 +34,8 @@ class _Gpus:
         self.failures += 1
         lost_tokens = 0
         if self.service is not None and self.replica is not None:
+            self.service.catch_up()
+            self.replica.uptime.damage(now_s, broken=True)
             lost_tokens = self.service.fail(self.replica, returns)
         if self.sr is not None:
             self.sr.fail(returns)
@@ -44,21 +46,20 @@ class _Gpus:
         self.failures -= 1
         if self.failures:
             return
-        self._was_down(now_s)
         if self.service is not None and self.replica is not None:
+            self.service.catch_up()
+            self.replica.uptime.damage(now_s, broken=False)
             self.service.repair(self.replica)
         if self.sr is not None:
+            self.sr.down_s += now_s - self.since_s
             self.sr.repair()
 
     def stop(self, now_s: float) -> None:
         """Book the time for which it has been down when the simulation stops."""
-        if self.failures:
-            self._was_down(now_s)
-
-    def _was_down(self, now_s: float) -> None:
-        for it in (self.replica, self.sr):
-            if it is not None:
-                it.down_s += now_s - self.since_s
+        if self.replica is not None:
+            self.replica.uptime.book(now_s)
+        if self.failures and self.sr is not None:
+            self.sr.down_s += now_s - self.since_s
 
     def slow(self) -> None:
         """Go at the product of the speeds that are left."""

@@ -163,7 +163,10 @@ def summarize(result: RunResult) -> dict[str, Any]:
                 "busy_share": _share(totals.busy_s, result.simulated_s),
             }
             for name, totals in result.devices.items()
-            if any(name in service.kv_tiers for service in scenario.llm_services.values())
+            if any(
+                name in (*service.kv_tiers, service.cold_start.weights_from)
+                for service in scenario.llm_services.values()
+            )
         },
         **_faults(result),
         "energy_j": {

@@ -3,8 +3,8 @@
 A replica that is switched on starts up, reads its weights, and takes requests from then on. One that is switched off
 takes no more requests, answers those that it has, and is off at the first decision that finds it empty.
 
-There is a decision every period while there is anything to decide on; it sleeps when nothing is under way and nothing
-would change, so that it keeps no run alive.
+There is a decision every period. While no request is under way they are put off: they are taken, each as of its own
+time, when a request comes, a fault changes what there is, or the run ends. So they keep no run alive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from simulator.core import Environment
+from simulator.core import Call, Environment
 from simulator.policies.autoscaling import Autoscaling, PoolView
 from simulator.policies.registry import nonsense
 from simulator.serving.replica import Replica
@@ -70,38 +70,64 @@ class Autoscaler:
         self._first_port = first_port
         self._outstanding = outstanding
         self._on_up = on_up
-        self._off_since: dict[int, float] = {}  # of those that are off
+        self._off: set[int] = set()
         self._starting: dict[int, float] = {}  # since when
         self._draining: dict[int, Replica] = {}  # the first one to be emptied first
         self._wanted: deque[tuple[float, int]] = deque()  # when, and how many; of the settling time
         self._busy_s = [0.0] * len(pool.replicas)  # at the last decision
         self._decided_s = 0.0
-        self._awake = False
+        self._next_s: float | None = None  # when the next decision is due; None: nothing would change
+        self._call: Call | None = None  # which takes it; None where it is put off
         for replica in pool.replicas[policy.minimum or 0 :]:
             pool.close(replica)
-            self._off_since[replica.index] = env.now
+            self._off.add(replica.index)
+            replica.uptime.switch(env.now, off=True)
 
     def wake(self) -> None:
-        """A request has arrived: decide from now on."""
-        if not self._awake:
-            self._awake = True
-            # At once where nobody can take it; else what it asks of the pool shows by the end of a period.
-            wait_s = self._policy.period if self._pool.up else 0.0
-            self._note_busy()
-            self._env.call_at(self._env.now + wait_s, self._decide)
+        """A request arrives: decide from now on."""
+        if self._call is None:
+            self.catch_up()
+            if self._next_s is None:
+                # At once where nobody can take it; else what it asks of the pool shows by the end of a period.
+                self._next_s = self._env.now + (self._policy.period if self._pool.up else 0.0)
+                self._note_busy(self._env.now)
+            self._call = self._env.call_at(self._next_s, self._decide_now)
 
-    def _decide(self) -> None:
-        """Ask the policy, and switch on and off accordingly."""
-        pool, policy, now = self._pool, self._policy, self._env.now
+    def rest(self) -> None:
+        """No request is under way: put decisions off, unless somebody is starting, who keeps the clock going anyway."""
+        if self._call is not None and not self._starting:
+            self._call.cancel()
+            self._call = None
+
+    def catch_up(self) -> None:
+        """Take the decisions that have been put off up to now."""
+        while self._call is None and self._next_s is not None and self._next_s <= self._env.now:
+            self._decide(self._next_s)
+
+    def _decide_now(self) -> None:
+        self._call = None
+        assert self._next_s is not None
+        self._decide(self._next_s)
+        if self._next_s is not None and (self._outstanding() or self._starting):
+            self._call = self._env.call_at(self._next_s, self._decide_now)
+
+    def _decide(self, now: float) -> None:
+        """Ask the policy as of a time, and switch on and off accordingly."""
+        pool, policy = self._pool, self._policy
         for replica in list(self._draining.values()):
             if not replica.outstanding_tokens:
                 del self._draining[replica.index]
                 replica.fail()  # forgets its KV; it has no request
-                self._off_since[replica.index] = now
+                self._off.add(replica.index)
+                replica.uptime.switch(now, off=True)
         serving = list(pool.up)
         outstanding = self._outstanding()
         view = PoolView(
-            len(pool.replicas), len(serving), len(self._starting), outstanding, self._utilisation(serving)
+            len(pool.replicas),
+            len(serving),
+            len(self._starting),
+            outstanding,
+            self._utilisation(serving, now),
         )
         wanted = policy.replicas(view)
         if type(wanted) is not int or not (policy.minimum or 0) <= wanted <= view.most:
@@ -112,25 +138,25 @@ class Autoscaler:
             self._wanted.popleft()
         target = max(it for _, it in self._wanted)
         have = len(serving) + len(self._starting)
-        self._scale_up(wanted - have)
+        self._scale_up(wanted - have, now)
         self._scale_down(serving, have - target)
-        self._note_busy()
-        if outstanding or self._starting or self._draining or target > wanted:
-            self._env.call_at(now + policy.period, self._decide)
-        else:
-            self._awake = False
+        self._note_busy(now)
+        again = outstanding or self._starting or self._draining or target > wanted
+        self._next_s = now + policy.period if again else None
 
-    def _scale_up(self, more: int) -> None:
-        """Take back who is being emptied first, then switch on who is off."""
+    def _scale_up(self, more: int, now: float) -> None:
+        """Take back who is being emptied first, then switch on who is off and not broken."""
         for replica in list(self._draining.values())[: max(0, more)]:
             del self._draining[replica.index]
             self._pool.open(replica)
             more -= 1
-        for index in sorted(self._off_since)[: max(0, more)]:
+        for index in [it for it in sorted(self._off) if not self._pool.is_broken(it)][: max(0, more)]:
             replica = self._pool.replicas[index]
-            replica.off_s += self._env.now - self._off_since.pop(index)
+            self._off.discard(index)
+            replica.uptime.switch(now, off=False)
             self._starting[index] = self._env.now
-            self._env.call_at(self._env.now + self._startup_s, partial(self._load, replica))
+            starts_s = max(now + self._startup_s, self._env.now)  # a decision that was put off may be late
+            self._env.call_at(starts_s, partial(self._load, replica))
 
     def _scale_down(self, serving: list[Replica], fewer: int) -> None:
         """Empty those that have the least to do, of these the last ones."""
@@ -144,6 +170,7 @@ class Autoscaler:
         if self._weights_from is None:
             self._started(replica)
         else:
+            self._weights_from.read_bytes += self._weights_bytes
             self._weights_from.read(
                 self._first_port + replica.index,
                 self._weights_bytes,
@@ -175,18 +202,19 @@ class Autoscaler:
         return max(0.0, starting_s - (self._env.now - since_s))
 
     def stop(self) -> None:
-        """Book the time for which replicas are off when the simulation stops."""
-        for index, since_s in self._off_since.items():
-            self._pool.replicas[index].off_s += self._env.now - since_s
+        """Bring everything up to date where the simulation stops."""
+        self.catch_up()
+        for replica in self._pool.replicas:
+            replica.uptime.book(self._env.now)
 
-    def _utilisation(self, serving: list[Replica]) -> float:
+    def _utilisation(self, serving: list[Replica], now: float) -> float:
         """Return the share of the time since the last decision for which those that serve were computing."""
-        elapsed_s = self._env.now - self._decided_s
+        elapsed_s = now - self._decided_s
         if not serving or elapsed_s <= 0.0:
             return 0.0
         busy_s = sum(it.busy_until_now_s() - self._busy_s[it.index] for it in serving)
         return min(1.0, busy_s / elapsed_s / len(serving))
 
-    def _note_busy(self) -> None:
-        self._decided_s = self._env.now
+    def _note_busy(self, now: float) -> None:
+        self._decided_s = now
         self._busy_s = [it.busy_until_now_s() for it in self._pool.replicas]

@@ -35,6 +35,7 @@ from simulator.serving.run_loop import RunLoop
 from simulator.serving.scheduler import Scheduler
 from simulator.serving.sequence import GenerationSequence, Sequence
 from simulator.serving.step_cost import StepCost
+from simulator.serving.uptime import Uptime
 
 
 class Replica:
@@ -118,10 +119,8 @@ class Replica:
         """Requests sent here since there has been another choice of replicas; the pool keeps this up to date."""
         self.forecast = ReplicaForecast(self, full)
         """What it is expected to do with a request."""
-        self.off_s = 0.0
-        """Time for which it has been switched off; the autoscaler keeps this up to date."""
-        self.down_s = 0.0
-        """Time for which it has been out of order; whoever lets it fail keeps this up to date."""
+        self.uptime = Uptime()
+        """For how long it has been off, or down; whoever switches it or lets it fail keeps this up to date."""
         self._loader = Loader(
             env, cost, kv, token_budget, dequantisation_s_per_token, self._loaded, self._ready, pointers
         )

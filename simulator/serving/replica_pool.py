@@ -117,6 +117,10 @@ class ReplicaPool:
         for replica in self.replicas:
             replica.sent = 0
 
+    def is_broken(self, index: int) -> bool:
+        """Whether replica `index` is broken, or will be for ever."""
+        return index in self._broken
+
     def is_closed(self, index: int) -> bool:
         """Whether replica `index` is switched off, or on the way there or back."""
         return index in self._closed

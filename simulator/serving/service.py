@@ -174,6 +174,8 @@ class ServiceRuntime:
     def submit(self, sequence: Sequence, feed: Asker, graph: AnswerGraph | None = None) -> None:
         """Take a request that arrives now; `graph` is its answer."""
         self.arrived += 1
+        if self.autoscaler is not None:
+            self.autoscaler.wake()
         if self.env.log is not None:
             sequence.name = f"{feed.workload}/{sequence.index}"
             self.env.log.add(sequence.arrival_s, "arrive", sequence.name)
@@ -192,8 +194,6 @@ class ServiceRuntime:
             return
         first = self.rescues if self.prefill is None else self.prefill.rescues
         first.resume(sequence)
-        if self.autoscaler is not None:
-            self.autoscaler.wake()
 
     def _send(self, sequence: Sequence, choice: int) -> None:
         if isinstance(sequence, GenerationSequence):
@@ -234,6 +234,11 @@ class ServiceRuntime:
     def replicas(self) -> list[Replica]:
         """All replicas in the order of their numbers: those that decode, then those that only prefill."""
         return [replica for pool in self._pools for replica in pool.replicas]
+
+    def catch_up(self) -> None:
+        """Take the decisions that the autoscaler has put off, before anything changes for its replicas."""
+        if self.autoscaler is not None:
+            self.autoscaler.catch_up()
 
     def fail(self, replica: Replica, returns: bool) -> int:
         """Let a replica fail (see `Rescues.fail`)."""
@@ -286,6 +291,8 @@ class ServiceRuntime:
         if it is not None:
             self._record(request, it, status)
             it.feed.finished(request, status)
+            if self.autoscaler is not None and not self._open:
+                self.autoscaler.rest()
 
     @property
     def outstanding_requests(self) -> int:

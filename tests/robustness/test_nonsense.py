@@ -53,7 +53,7 @@ def policy(decision, answer):
         "routing": {"choose": lambda self, replicas, request, routed: say(replicas)},
         "autoscaling": {
             "minimum": 1,
-            "period": 1.0,
+            "period": 0.01,
             "settle": 0.0,
             "replicas": lambda self, view: say(view),
         },

@@ -13,6 +13,7 @@ from devices.errors import InputError
 from simulator.policies.autoscaling.target_load import TargetLoad
 from simulator.policies.autoscaling.target_utilisation import TargetUtilisation
 from simulator.policies.registry import PolicyError
+from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.load import load_text
 from simulator.scenario.spec import ColdStart, DeviceSpec
 from simulator.serving.build import step_cost
@@ -216,7 +217,7 @@ def test_an_autoscaler_that_wants_nonsense_is_named(lab, wanted):
     @dataclass(frozen=True)
     class Astray:
         minimum: ClassVar[int] = 1
-        period: ClassVar[float] = 1.0
+        period: ClassVar[float] = 0.05
         settle: ClassVar[float] = 0.0
 
         def replicas(self, view: Any) -> Any:
@@ -230,3 +231,41 @@ def test_an_autoscaler_that_wants_all_for_ever_ends_with_the_requests(lab):
     policy = replace(TargetLoad(requests=1, settle=1.0, period=1.0), minimum=3)
     result = lab.run(lab.scenario(lab.synthetic(requests=3), lab.llm(replicas=3, autoscaling=policy)))
     assert result.devices["gpu"].on_s == pytest.approx(3 * result.simulated_s)
+
+
+def test_decisions_keep_no_run_alive_and_what_was_put_off_is_booked(lab):
+    rows = [(0.1 * i, 200, 20) for i in range(40)] + [(100.0, 200, 20)]
+    on_s = []
+    for settle_s in (0.0, 5.0, 50.0, 1000.0):
+        policy = TargetLoad(requests=1, period=1.0, settle=settle_s)
+        service = lab.llm(replicas=4, autoscaling=policy, routing="least_loaded")
+        result = lab.run(lab.scenario(lab.trace(rows), service))
+        assert result.simulated_s == lab.columns(result)["finish_s"].max()
+        on_s.append(result.devices["gpu"].on_s)
+    # The last answer of the burst is out at about 5 s; then one replica is on but for those that settle.
+    assert result.simulated_s < on_s[0] < on_s[1] < on_s[2] < on_s[3]
+    others = (on_s[2] - result.simulated_s) / (on_s[3] - result.simulated_s)
+    assert others == pytest.approx(55 / 100, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_energy_is_that_of_what_is_on_and_whole_whatever_fails(lab, seed):
+    rng = random.Random(seed)
+    policy = TargetLoad(requests=rng.choice([1, 4]), minimum=rng.choice([0, 1]), period=1.0, settle=5.0)
+    faults = {
+        "random": FaultSpec(
+            kind="failure", device="gpu", mtbf=rng.choice([5.0, 30.0]), mttr=rng.choice([1.0, 20.0])
+        ),
+        "early": FaultSpec(kind="failure", device="gpu", unit=2, at=1.0, duration=40.0),
+    }
+    service = lab.llm(replicas=3, autoscaling=policy, routing="least_loaded")
+    result = lab.run(lab.scenario(wave(lab, 150), service, seed=seed, faults=faults))
+    replicas = lab.services["chat"].replicas
+    on_s = 3 * result.simulated_s - sum(it.uptime.off_s for it in replicas)
+    whole_s = on_s - sum(it.uptime.down_s for it in replicas)
+    steps_s = sum(it.account.busy_s for it in replicas)
+    assert 0.0 <= steps_s <= whole_s * (1 + 1e-12)
+    steps_j = sum(it.account.busy_j for it in replicas)
+    idle_w = load_profile("a100-80g-sxm").idle_w
+    assert result.devices["gpu"].on_s == pytest.approx(on_s)
+    assert result.devices["gpu"].energy_j == pytest.approx(steps_j + idle_w * (whole_s - steps_s))

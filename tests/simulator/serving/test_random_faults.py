@@ -144,7 +144,7 @@ def check_downtime(lab: Any, result: Any, service: str) -> None:
         for start_s, end_s in zip(faults.column("start_s")[down], faults.column("end_s")[down], strict=True):
             inside = (steps.column("start_s") < end_s) & (steps.column("end_s") > start_s * (1 + 1e-12))
             assert not (inside & mine).any()
-    down_s = sum(replica.down_s for replica in replicas)
+    down_s = sum(replica.uptime.down_s for replica in replicas)
     figures = result.summary()["services"][service]["faults"]
     assert figures["downtime_s"] == pytest.approx(down_s, rel=1e-9, abs=1e-9)
 
