@@ -25,6 +25,7 @@ def catalogue_constants() -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_catalogue_holds_what_the_fit_gives() -> None:
     found = fit(held_out_starts=0)
     assert found.rmse < 0.04
@@ -46,6 +47,7 @@ def test_an_observation_is_held_out_with_its_model_and_gpus() -> None:
     assert len(set(groups())) == 7
 
 
+@pytest.mark.slow
 def test_held_out_errors_are_those_of_fits_that_have_not_seen_them() -> None:
     found = fit(starts=1, held_out_starts=1)
     assert len(found.held_out) == len(found.errors)

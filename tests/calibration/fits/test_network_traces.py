@@ -89,6 +89,7 @@ def ghent() -> NetworkFit:
     return fit_set(DATA, "ghent-4g")
 
 
+@pytest.mark.slow
 @needs_data
 def test_a_shipped_file_is_what_the_fit_yields(ghent: NetworkFit) -> None:
     fit = ghent

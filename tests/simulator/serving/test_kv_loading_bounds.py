@@ -129,9 +129,10 @@ def fluid_s(lab: Any, setting: Setting) -> float:
     )
 
 
-def test_bounds_over_random_settings(lab):
+@pytest.mark.parametrize("settings", [250, pytest.param(1000, marks=pytest.mark.slow)])
+def test_bounds_over_random_settings(lab, settings):
     rng = random.Random(5)
-    for _ in range(1000):
+    for _ in range(settings):
         check(lab, draw(rng))
 
 
