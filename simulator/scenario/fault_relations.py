@@ -53,6 +53,8 @@ def check_fault(
             (*path, "kind"),
             f"{fault.kind!r} does not befall a {target}; allowed: {', '.join(TARGET_KINDS[target])}",
         )
+    if target == "storage" and fault.kind == "failure":
+        yield from _cold_starts(path, str(fault.device), services)
     shortest_s = SHORTEST_MTBF_S[target]
     if fault.mtbf is not None and fault.mtbf < shortest_s:
         yield Problem(
@@ -130,3 +132,14 @@ def _unit(
             count, what = max(count, device.count or 1), "units"
     if fault.unit >= count:
         yield Problem((*path, "unit"), f"is {fault.unit}; {fault.device} has {count} {what}, numbered from 0")
+
+
+def _cold_starts(path: Path_, device: str, services: Mapping[str, ServiceSpec]) -> Iterator[Problem]:
+    """What replicas read their weights from may stand still, but not fail: what they do then is not modelled."""
+    for name, service in services.items():
+        if isinstance(service, LlmService) and service.cold_start.weights_from == device:
+            yield Problem(
+                (*path, "kind"),
+                f"'failure' does not befall {device!r}, which replicas of {name!r} read their weights from; "
+                "allowed: outage, slowdown",
+            )

@@ -11,7 +11,7 @@ import numpy as np
 
 from devices.catalogue import engine_fit, load_profile
 from devices.errors import Fault, InputError
-from devices.profiles import NUMBER_FORMATS, GpuProfile
+from devices.profiles import GpuProfile
 from simulator.core import Channel, Environment, Streams, Table
 from simulator.policies.autoscaling import Autoscaling
 from simulator.policies.batching import Batching
@@ -23,7 +23,7 @@ from simulator.serving.forecast import Saturation
 from simulator.serving.kv_cache import BlockPool
 from simulator.serving.kv_manager import KvManager
 from simulator.serving.kv_tiers import NAMESPACE, KvTiers
-from simulator.serving.memory import draft_model, kv_capacity_blocks, number_format
+from simulator.serving.memory import draft_model, kv_capacity_blocks, number_format, weights_bytes
 from simulator.serving.models import ModelSpec, load_model
 from simulator.serving.pipeline_cost import PipelineCost
 from simulator.serving.pointers import POINTERS, Pointers
@@ -264,7 +264,7 @@ def build_service(
             runtime.pool,
             autoscaling,
             start.startup,
-            cost.model.weight_bytes(NUMBER_FORMATS[cost.number_format]),
+            weights_bytes(service, cost.model),
             None if start.weights_from is None else around.storage[start.weights_from],
             first_port,
             lambda: runtime.outstanding_requests,

@@ -29,12 +29,17 @@ def _group_token_bytes(service: LlmService, model: ModelSpec) -> float:
     return kv_bytes_per_token_per_group(model, service.tensor_parallel) + more
 
 
+def weights_bytes(service: LlmService, model: ModelSpec) -> float:
+    """Return the bytes of a replica's weights, the draft model's included."""
+    weights = model.weight_bytes(NUMBER_FORMATS[number_format(service, model)])
+    draft = draft_model(service)
+    return weights if draft is None else weights + draft.weight_bytes(draft.weight_bits)
+
+
 def kv_budget_bytes(service: LlmService, device: DeviceSpec, model: ModelSpec, gpu: GpuProfile) -> float:
     """Return the bytes per GPU that are left for KV; negative where the model does not fit."""
     memory = gpu.memory_bytes if device.memory is None else device.memory
-    weights = model.weight_bytes(NUMBER_FORMATS[number_format(service, model)]) / service.replica_gpus
-    if (draft := draft_model(service)) is not None:
-        weights += draft.weight_bytes(draft.weight_bits) / service.replica_gpus
+    weights = weights_bytes(service, model) / service.replica_gpus
     return memory * service.memory_utilization - weights - service.activation_memory
 
 

@@ -10,18 +10,21 @@ import pytest
 
 from devices.catalogue import load_profile
 from devices.errors import InputError
+from simulator.commands.scenarios import SHIPPED
 from simulator.policies.autoscaling.target_load import TargetLoad
 from simulator.policies.autoscaling.target_utilisation import TargetUtilisation
 from simulator.policies.registry import PolicyError
 from simulator.scenario.fault_spec import FaultSpec
-from simulator.scenario.load import load_text
-from simulator.scenario.spec import ColdStart, DeviceSpec
+from simulator.scenario.load import load, load_text
+from simulator.scenario.spec import ColdStart, DeviceSpec, SpeculativeSpec
 from simulator.serving.build import step_cost
 from simulator.serving.forecast import Saturation
 from simulator.serving.service import COMPLETED
 from simulator.workloads.arrival_spec import Cyclic
 from simulator.workloads.length_spec import Uniform
+from simulator.world import simulate
 
+PROFILES = {"a100": "a100-80g-sxm", "h100": "h100-80g-sxm", "l40s": "l40s"}
 GPUS = {"fast": DeviceSpec("h100-80g-sxm"), "slow": DeviceSpec("l40s")}
 
 
@@ -115,6 +118,12 @@ workloads: {chat: {trace: synthetic, service: chat, arrivals: at_once, requests:
             "services.chat.cold_start.weights_from: device 'a' is of kind gpu",
         ),
         (
+            "kv_tiers: [disk]}",
+            "cold_start: {weights_from: disk}, policies: {autoscaling: target_load}}\n"
+            "faults: {f: {device: disk, kind: failure, at: 1 s}}\nlinks: {}",
+            "faults.f.kind: 'failure' does not befall 'disk', which replicas of 'chat' read their weights from",
+        ),
+        (
             "[disk]",
             "[disk], policies: {autoscaling: {name: target_load, minimum: 4}}",
             "services.chat.policies.autoscaling.minimum: is 4; there are 3 replicas",
@@ -163,6 +172,24 @@ def test_a_cold_start_lasts_as_long_as_startup_and_the_read_of_the_weights(lab):
     weights_bytes = step_cost(service, DeviceSpec("a100-80g-sxm")).model.weight_bytes(16)
     assert admitted_s - 5.0 == pytest.approx(3.0 + weights_bytes / 1e9, rel=0.02)
     assert result.devices["disk"].busy_s == pytest.approx(weights_bytes / 1e9, rel=0.02)
+
+
+def test_drafts_are_read_with_the_weights_and_reads_are_counted(lab):
+    disk = DeviceSpec("nvme-gen4", bandwidth=1e9)
+    policy = TargetLoad(requests=1, minimum=0, period=1.0, settle=1.0)
+    read = {}
+    for draft in (None, SpeculativeSpec("llama-3.1-8b", 0.5, 2)):
+        service = lab.llm(
+            replicas=1,
+            model="llama-3.1-8b",
+            autoscaling=policy,
+            speculative=draft,
+            cold_start=ColdStart(weights_from="disk"),
+        )
+        result = lab.run(lab.scenario(lab.trace([(5.0, 100, 10)]), service, tiers={"disk": disk}))
+        read[draft is None] = result.devices["disk"].read_bytes
+        assert result.summary()["storage"]["disk"]["read_bytes"] == read[draft is None]
+    assert read[False] == 2 * read[True] > 16e9
 
 
 def test_two_cold_starts_share_the_store(lab):
@@ -269,3 +296,25 @@ def test_energy_is_that_of_what_is_on_and_whole_whatever_fails(lab, seed):
     idle_w = load_profile("a100-80g-sxm").idle_w
     assert result.devices["gpu"].on_s == pytest.approx(on_s)
     assert result.devices["gpu"].energy_j == pytest.approx(steps_j + idle_w * (whole_s - steps_s))
+
+
+def test_the_shipped_pool_does_what_its_parts_do_together_where_the_router_knows_their_speeds():
+    def rate(pool: dict[str, int], requests: int, routing: str = "speed_weighted") -> float:
+        scenario = load(
+            SHIPPED / "cluster/mixed_pool.yaml",
+            overrides=[
+                f"workloads.chat.requests={requests}",
+                "workloads.chat.rate=2000/s",
+                f"services.chat.policies.routing={routing}",
+                f"services.chat.gpus={{{', '.join(f'{name}: {count}' for name, count in pool.items())}}}",
+                f"devices={{{', '.join(f'{name}: {{profile: {PROFILES[name]}}}' for name in pool)}}}",
+            ],
+        )
+        return requests / simulate(scenario).simulated_s
+
+    pool = {"a100": 2, "h100": 2, "l40s": 4}
+    parts = sum(rate({name: count}, 1500) for name, count in pool.items())
+    reached = {it: rate(pool, 4500, it) / parts for it in ("speed_weighted", "least_work", "round_robin")}
+    assert 0.95 <= reached["speed_weighted"] <= 1.02
+    assert 0.95 <= reached["least_work"] <= 1.02
+    assert reached["round_robin"] < 0.75
