@@ -133,9 +133,12 @@ class _Kind:
 
 
 def _kinds(
-    devices: Mapping[str, DeviceSpec], places: Iterable[tuple[LlmService, str]], cost: StepCost | None
+    devices: Mapping[str, DeviceSpec],
+    places: Iterable[tuple[LlmService, str]],
+    cost: StepCost | None,
+    decoding: LlmService | None,
 ) -> list[_Kind]:
-    """Return the kind of each replica; `cost`: instead of the catalogue's."""
+    """Return the kind of each replica; `cost`: instead of the catalogue's; `decoding`: the phase that does no more."""
     kinds: dict[tuple[int, str], _Kind] = {}
     found = []
     for phase, gpus in places:
@@ -144,7 +147,8 @@ def _kinds(
             own = cost or step_cost(phase, devices[gpus])
             blocks = kv_capacity_blocks(phase, devices[gpus], own.model, own.gpu)
             tokens = blocks * phase.block_tokens
-            full = Saturation(own, own_budget(phase), _max_sequences(phase, own), tokens)
+            slots = _max_sequences(phase, own)
+            full = Saturation(own, own_budget(phase), slots, tokens, prefills=phase is not decoding)
             kinds[key] = _Kind(phase, gpus, own, blocks, full)
         found.append(kinds[key])
     return found
@@ -221,7 +225,8 @@ def build_service(
             )
         )
     policies = service.policies
-    kinds = _kinds(around.devices, places, cost)
+    decoding = places[0][0] if service.prefill is not None and len(service.phases) > 1 else None
+    kinds = _kinds(around.devices, places, cost, decoding)
     cost = kinds[0].cost
     token_bytes = stored_token_bytes(service, cost.model)
     operation_bytes = service.io_chunk_tokens * token_bytes

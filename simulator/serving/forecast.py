@@ -29,15 +29,20 @@ class Saturation:
         Most sequences at a time.
     kv_tokens
         Tokens whose KV has room.
+    prefills
+        Whether it prefills prompts; one that does not gets them prefilled by others, and decodes.
     """
 
-    __slots__ = ("_cost", "_max_sequences", "_token_budget", "kv_tokens", "work_s")
+    __slots__ = ("_cost", "_max_sequences", "_token_budget", "kv_tokens", "prefills", "work_s")
 
-    def __init__(self, cost: StepCost, token_budget: int, max_sequences: int, kv_tokens: int) -> None:
+    def __init__(
+        self, cost: StepCost, token_budget: int, max_sequences: int, kv_tokens: int, prefills: bool = True
+    ) -> None:
         self._cost = cost
         self._token_budget = token_budget
         self._max_sequences = max_sequences
         self.kv_tokens = kv_tokens
+        self.prefills = prefills
         self.work_s = lru_cache(maxsize=1 << 16)(self._work_s)
         """``work_s(input_tokens, output_tokens)``: time between two completions, in s."""
 
@@ -45,7 +50,7 @@ class Saturation:
         # The first token comes with the prompt's last chunk.
         steps = max(1, round((output_tokens - 1) / self._cost.tokens_per_step))
         by_memory = self.kv_tokens / (input_tokens + output_tokens)
-        by_budget = self._token_budget / (1.0 + input_tokens / steps)
+        by_budget = self._token_budget / (1.0 + (input_tokens / steps if self.prefills else 0.0))
         sequences = min(by_memory, by_budget, float(self._max_sequences))
         if (
             sequences < 1.0
@@ -55,6 +60,8 @@ class Saturation:
             return alone_s + (output_tokens - 1) / self._cost.tokens_per_step * decode_s
         decodes = int(sequences)
         context = decodes * (input_tokens + 0.5 * output_tokens)
+        if not self.prefills:
+            return steps / decodes * self._cost.step_s(decodes, decodes, context)
         # Prompts come one by one as others end, several at a time where more than one ends per step.
         chunk = min(input_tokens * max(1.0, decodes / steps), float(max(1, self._token_budget - decodes)))
         prefills = input_tokens / chunk
@@ -100,6 +107,9 @@ class ReplicaForecast:
         """
         replica = self._replica
         scheduler, decodes = replica.scheduler, replica.batch.decodes
+        speed, wait_s = replica.outlook()
+        if not self._full.prefills:  # its prompt comes prefilled, and its next token with the next step
+            return wait_s + max(self.tpot_s(request), self._freed_s(request))
         held = replica.resident_prefix_tokens(request.hash_ids) if request.hash_ids else 0
         tokens = request.input_tokens - min(held, request.input_tokens - 1)
         tokens += replica.unfilled_tokens()
@@ -108,12 +118,14 @@ class ReplicaForecast:
         chunk = min(tokens, room)
         pairs = chunk_pairs(0, min(request.input_tokens, chunk))
         step_s = replica.cost.step_s(sequences + chunk, sequences, replica.context_tokens(), pairs)
-        short = replica.outstanding_tokens + request.input_tokens - self._full.kv_tokens
-        freed_s = 0.0
-        if short > 0:
-            freed_s = short / (request.input_tokens + request.output_tokens) * self.work_s(request)
-        speed, wait_s = replica.outlook()
-        return wait_s + max(-(-tokens // room) * step_s / speed, freed_s)
+        return wait_s + max(-(-tokens // room) * step_s / speed, self._freed_s(request))
+
+    def _freed_s(self, request: RequestShape) -> float:
+        """Time until the memory is free that the prompt lacks, in s."""
+        short = self._replica.outstanding_tokens + request.input_tokens - self._full.kv_tokens
+        if short <= 0:
+            return 0.0
+        return short / (request.input_tokens + request.output_tokens) * self.work_s(request)
 
     def tpot_s(self, request: RequestShape) -> float:
         """Time per further token if it were decoded beside what is decoded here now, in s."""

@@ -16,7 +16,7 @@ from simulator.policies.autoscaling.target_utilisation import TargetUtilisation
 from simulator.policies.registry import PolicyError
 from simulator.scenario.fault_spec import FaultSpec
 from simulator.scenario.load import load, load_text
-from simulator.scenario.spec import ColdStart, DeviceSpec, SpeculativeSpec
+from simulator.scenario.spec import ColdStart, DeviceSpec, LlmService, SpeculativeSpec
 from simulator.serving.build import step_cost
 from simulator.serving.forecast import Saturation
 from simulator.serving.service import COMPLETED
@@ -318,3 +318,10 @@ def test_the_shipped_pool_does_what_its_parts_do_together_where_the_router_knows
     assert 0.95 <= reached["speed_weighted"] <= 1.02
     assert 0.95 <= reached["least_work"] <= 1.02
     assert reached["round_robin"] < 0.75
+
+
+def test_a_replica_that_only_decodes_is_not_charged_for_prompts():
+    cost = step_cost(LlmService("llm", "llama-3.1-8b", "fast"), GPUS["fast"])
+    both, decodes = (Saturation(cost, 2048, 256, 400_000, prefills=it) for it in (True, False))
+    assert decodes.work_s(2000, 100) < 0.3 * both.work_s(2000, 100)
+    assert decodes.work_s(1, 400) == pytest.approx(both.work_s(1, 400), rel=0.05)
