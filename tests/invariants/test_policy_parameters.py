@@ -37,7 +37,11 @@ CONTEXTS: dict[str, list[tuple[str, list[str], str]]] = {
         ("cluster/autoscaling.yaml", more, "services.chat.policies.autoscaling")
         for more in (
             [],
-            ["workloads.chat.arrivals.shape=[1, 9, 0, 0]", "workloads.chat.arrivals.period=40 min"],
+            [
+                "workloads.chat.rate=0.5/s",
+                "workloads.chat.arrivals.shape=[9, 1, 1, 1]",
+                "workloads.chat.arrivals.period=800 s",
+            ],
         )
     ],
     "gpu_sharing": [("cluster/shared_gpu.yaml", [], "devices.edge.sharing")],
