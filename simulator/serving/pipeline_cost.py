@@ -13,8 +13,8 @@ pipeline where prompts begin and end.
 from __future__ import annotations
 
 from simulator.serving.kernels import allreduce_s
-from simulator.serving.step_cost import StepCost
-from simulator.serving.work import chunk_pairs, micro_batches
+from simulator.serving.step_cost import StepCost, summed_prefill_s
+from simulator.serving.work import micro_batches
 
 
 class PipelineCost(StepCost):
@@ -59,11 +59,4 @@ class PipelineCost(StepCost):
 
     def prefill_s(self, start: int, end: int, chunk: int) -> float:
         """Return the time to prefill tokens ``[start, end)`` alone, in chunks of `chunk` tokens, in s."""
-        whole, rest = divmod(end - start, chunk)
-        time_s = 0.0
-        if whole:
-            time_s += whole * self.step_s(chunk, pairs=chunk_pairs(start, chunk))
-            time_s += 0.5 * whole * (whole - 1) * self.chunk_growth_s(chunk, chunk)
-        if rest:
-            time_s += self.step_s(rest, pairs=chunk_pairs(end - rest, rest))
-        return time_s
+        return summed_prefill_s(self, start, end, chunk)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from devices.profiles import EngineFit, GpuProfile
 from simulator.serving.engines import EngineProfile
 from simulator.serving.models import ModelSpec
-from simulator.serving.step_cost import StepCost
+from simulator.serving.step_cost import StepCost, summed_prefill_s
 from simulator.serving.step_energy import StepEnergy
-from simulator.serving.work import chunk_pairs
 
 
 def expected_tokens(draft_tokens: int, acceptance: float) -> float:
@@ -103,14 +102,7 @@ class SpeculativeCost(StepCost):
 
     def prefill_s(self, start: int, end: int, chunk: int) -> float:
         """Return the time to prefill tokens ``[start, end)`` alone, in chunks of `chunk` tokens, in s."""
-        whole, rest = divmod(end - start, chunk)
-        time_s = 0.0
-        if whole:
-            time_s += whole * self.step_s(chunk, pairs=chunk_pairs(start, chunk))
-            time_s += 0.5 * whole * (whole - 1) * self.chunk_growth_s(chunk, chunk)
-        if rest:
-            time_s += self.step_s(rest, pairs=chunk_pairs(end - rest, rest))
-        return time_s
+        return summed_prefill_s(self, start, end, chunk)
 
 
 class SpeculativeEnergy(StepEnergy):

@@ -322,3 +322,15 @@ class StepCost:
         if rest:
             time_s += self.step_s(rest, pairs=chunk_pairs(end - rest, rest))
         return time_s
+
+
+def summed_prefill_s(cost: StepCost, start: int, end: int, chunk: int) -> float:
+    """Return `StepCost.prefill_s` from what any cost says of its first step and of how much longer each next one is."""
+    whole, rest = divmod(end - start, chunk)
+    time_s = 0.0
+    if whole:
+        time_s += whole * cost.step_s(chunk, pairs=chunk_pairs(start, chunk))
+        time_s += 0.5 * whole * (whole - 1) * cost.chunk_growth_s(chunk, chunk)
+    if rest:
+        time_s += cost.step_s(rest, pairs=chunk_pairs(end - rest, rest))
+    return time_s
